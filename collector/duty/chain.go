@@ -44,6 +44,11 @@ type Spec struct {
 // VoteWeights is the weight of all three attestation votes: 54 on every known chain.
 func (s *Spec) VoteWeights() uint64 { return s.SourceWeight + s.TargetWeight + s.HeadWeight }
 
+// weights returns the weight of each vote.
+func (s *Spec) weights() [voteCount]uint64 {
+	return [voteCount]uint64{s.SourceWeight, s.TargetWeight, s.HeadWeight}
+}
+
 // EpochOf returns the epoch that slot lies in.
 func (s *Spec) EpochOf(slot Slot) Epoch { return Epoch(uint64(slot) / s.SlotsPerEpoch) }
 

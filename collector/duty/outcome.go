@@ -1,5 +1,10 @@
 package duty
 
+import (
+	"math"
+	"math/bits"
+)
+
 // Vote is one of the three votes of an attestation.
 type Vote uint8
 
@@ -75,4 +80,68 @@ type NetworkEpoch struct {
 	StakeKnown bool
 	// Numbers of slashing operations in the epoch's blocks.
 	ProposerSlashings, AttesterSlashings uint64
+}
+
+// Add adds the events of o.
+func (t *Totals) Add(o *Totals) {
+	t.AttestationsExpected += o.AttestationsExpected
+	t.AttestationsIncluded += o.AttestationsIncluded
+	t.SourceVotes += o.SourceVotes
+	t.TargetVotes += o.TargetVotes
+	t.HeadVotes += o.HeadVotes
+	t.InclusionDelay += o.InclusionDelay
+	for vote := range t.Lost {
+		for cause := range t.Lost[vote] {
+			t.Lost[vote][cause] += o.Lost[vote][cause]
+		}
+	}
+	t.StakePossible += o.StakePossible
+	t.StakeAchievable += o.StakeAchievable
+	t.StakeEarned += o.StakeEarned
+	t.BlocksExpected += o.BlocksExpected
+	t.BlocksProposed += o.BlocksProposed
+	t.SyncExpected += o.SyncExpected
+	t.SyncIncluded += o.SyncIncluded
+}
+
+// AddValidator adds what a validator with the given effective balance, in
+// increments, did in an epoch.
+func (t *Totals) AddValidator(spec *Spec, v ValidatorEpoch, increments uint64) {
+	t.BlocksExpected += uint64(v.BlocksExpected)
+	t.BlocksProposed += uint64(v.BlocksProposed)
+	t.SyncExpected += uint64(v.SyncExpected)
+	t.SyncIncluded += uint64(v.SyncIncluded)
+	if !v.Duty {
+		return
+	}
+	t.AttestationsExpected++
+	t.AttestationsIncluded += count(v.Included)
+	t.InclusionDelay += uint64(v.Delay)
+	t.SourceVotes += count(v.Lost[Source] == NotLost)
+	t.TargetVotes += count(v.Lost[Target] == NotLost)
+	t.HeadVotes += count(v.Lost[Head] == NotLost)
+	for vote, weight := range spec.weights() {
+		t.StakePossible += increments * weight
+		switch cause := v.Lost[vote]; cause {
+		case NotLost:
+			t.StakeAchievable += increments * weight
+			t.StakeEarned += increments * weight
+		case Network:
+			t.Lost[vote][cause]++
+		default:
+			t.Lost[vote][cause]++
+			t.StakeAchievable += increments * weight
+		}
+	}
+}
+
+// StakeGwei turns a stake sum of Totals into whole gwei, rounded down:
+// weighted·increment/VoteWeights. What does not fit 64 bits is their largest value.
+func StakeGwei(spec *Spec, weighted uint64) uint64 {
+	hi, lo := bits.Mul64(weighted, uint64(spec.EffectiveBalanceIncrement))
+	if hi >= spec.VoteWeights() {
+		return math.MaxUint64
+	}
+	gwei, _ := bits.Div64(hi, lo, spec.VoteWeights())
+	return gwei
 }
