@@ -1,0 +1,93 @@
+# Ethereum Validator Monitor. `make help` lists the targets; everything needs GNU make, Go and a C compiler, no more.
+
+SHELL       := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := build
+.DELETE_ON_ERROR:
+
+BIN   := bin
+TOOLS := $(BIN)/tools
+
+# Version information is of the commit, not of the build, so that a build can be repeated.
+VERSION_PKG := github.com/prometheus/common/version
+LDFLAGS = -s -w \
+	-X $(VERSION_PKG).Version=$(shell cat VERSION) \
+	-X $(VERSION_PKG).Revision=$(shell git rev-parse HEAD 2>/dev/null || echo unknown) \
+	-X $(VERSION_PKG).Branch=$(shell git rev-parse --abbrev-ref HEAD 2>/dev/null || echo unknown) \
+	-X $(VERSION_PKG).BuildDate=$(shell TZ=UTC git log -1 --date=format-local:%Y%m%d-%H:%M:%S --format=%cd 2>/dev/null || echo unknown)
+GO_BUILD = CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)'
+
+# How long each fuzz target runs in e2e.
+FUZZTIME ?= 30s
+# When set: a file to which each test run appends its numbers of passed and failed tests.
+TEST_COUNTS ?=
+SUMMARY = awk -v counts='$(TEST_COUNTS)' -f scripts/summary.awk
+
+.PHONY: help
+help: ## list the targets
+	@sed -nE 's/^([a-z][a-z0-9-]*):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+
+##### Building and running
+
+.PHONY: build
+build: ## bin/validator-exporter
+	$(GO_BUILD) -o $(BIN)/ ./cmd/...
+
+.PHONY: run
+run: build ## the exporter on a simulated chain, or on BEACON_URL=… with VALIDATORS=1,2,0x…
+	go build -o $(BIN)/ ./internal/chainsim/cmd/chainsim
+	@scripts/run.sh
+
+.PHONY: generate
+generate: ## rewrite what is generated: docs/metrics.md
+	go run ./collector/catalog/cmd/catalog-docs > docs/metrics.md.new
+	mv docs/metrics.md.new docs/metrics.md
+
+.PHONY: clean
+clean: ## remove bin/, built tools included
+	rm -rf $(BIN)
+
+##### Checking
+
+.PHONY: lint
+lint: $(TOOLS)/staticcheck $(TOOLS)/gofumpt ## go vet, staticcheck, gofumpt
+	go vet ./...
+	go vet -tags e2e ./...
+	$(TOOLS)/staticcheck -tags e2e ./...
+	@unformatted=$$($(TOOLS)/gofumpt -l .); if [ -n "$$unformatted" ]; then \
+		echo "not formatted; run $(TOOLS)/gofumpt -w on:"; echo "$$unformatted"; exit 1; fi
+
+.PHONY: test
+test: ## all tests that need nothing but Go, with the race detector
+	go test -race -v -timeout 10m ./... 2>&1 | $(SUMMARY)
+
+.PHONY: e2e
+e2e: tools ## real beacon nodes and a real Prometheus, then every fuzz target for FUZZTIME
+	go test -tags e2e -v -count 1 -timeout 40m ./test/... ./internal/devnet/... 2>&1 | $(SUMMARY)
+	scripts/fuzz.sh $(FUZZTIME) 2>&1 | $(SUMMARY)
+
+.PHONY: bench
+bench: ## the benchmarks in test/bench; writes docs/performance.md, fails when a bound is broken
+	scripts/bench.sh
+
+##### Third-party programs, each set pinned by its tools/SET/go.mod
+
+PRYSM      := $(addprefix $(TOOLS)/,beacon-chain validator prysmctl)
+GETH       := $(addprefix $(TOOLS)/,geth)
+PROMETHEUS := $(addprefix $(TOOLS)/,prometheus promtool)
+LINT       := $(addprefix $(TOOLS)/,staticcheck gofumpt)
+
+.PHONY: tools
+tools: $(PRYSM) $(GETH) $(PROMETHEUS) $(LINT) ## the programs that e2e and lint use, into bin/tools (20 minutes at first)
+
+$(PRYSM)      &: tools/prysm/go.mod      ; $(call build_tools,prysm,$(PRYSM))
+$(GETH)       &: tools/geth/go.mod       ; $(call build_tools,geth,$(GETH))
+$(PROMETHEUS) &: tools/prometheus/go.mod ; $(call build_tools,prometheus,$(PROMETHEUS))
+$(LINT)       &: tools/lint/go.mod       ; $(call build_tools,lint,$(LINT))
+
+# -s -w: without symbols they link faster and are a third smaller. touch: go leaves an unchanged binary's time alone.
+define build_tools
+mkdir -p $(TOOLS)
+cd tools/$(1) && go build -ldflags '-s -w' -o $(CURDIR)/$(TOOLS)/ tool
+touch $(2)
+endef
