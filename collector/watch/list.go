@@ -210,6 +210,8 @@ func (b *builder) addIndices(at position, text string, labels []Label) error {
 		case last-first >= MaxValidators:
 			return at.errorf("range %s holds more than %d validators; check its ends", shown(item), MaxValidators)
 		}
+		b.entries = slices.Grow(b.entries, int(last-first)+1)
+		b.positions = slices.Grow(b.positions, int(last-first)+1)
 		for index := first; index <= last; index++ {
 			if err := b.add(at, Entry{Index: index, HasIndex: true, Labels: labels}); err != nil {
 				return err

@@ -238,17 +238,26 @@ func orList(names []string) string {
 var yamlLine = regexp.MustCompile(`^yaml: line (\d+): (.*)$`)
 
 // syntaxError turns an error of the YAML reader into one with line and column.
-// The reader names no column: the one shown is where the line's text starts.
+// The reader names no column, and the line where the broken construct starts: so
+// the column is that of the line's text, except that a tab is looked up.
 func syntaxError(name string, text []byte, err error) error {
 	found := yamlLine.FindStringSubmatch(strings.ReplaceAll(err.Error(), "\n", " "))
 	if found == nil {
 		return position{file: name}.errorf("not valid YAML: %s", strings.TrimPrefix(err.Error(), "yaml: "))
 	}
-	number, _ := strconv.Atoi(found[1])
-	at := position{file: name, line: number, column: 1}
-	if lines := bytes.SplitN(text, []byte("\n"), number+1); number >= 1 && number <= len(lines) {
-		line := lines[number-1]
-		at.column += len(line) - len(bytes.TrimLeft(line, " \t"))
+	reported, _ := strconv.Atoi(found[1])
+	number := 0
+	for line := range bytes.Lines(text) {
+		number++
+		indent := line[:len(line)-len(bytes.TrimLeft(line, " \t"))]
+		tab := bytes.IndexByte(indent, '\t')
+		switch {
+		case number < reported:
+		case tab >= 0:
+			return position{name, number, tab + 1}.errorf("not valid YAML: a tab in the indentation; use spaces")
+		case number == reported && !strings.Contains(found[2], "tab character"):
+			return position{name, number, len(indent) + 1}.errorf("not valid YAML: %s", found[2])
+		}
 	}
-	return at.errorf("not valid YAML: %s", found[2])
+	return position{file: name, line: reported}.errorf("not valid YAML: %s", found[2])
 }

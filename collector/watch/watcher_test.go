@@ -1,0 +1,236 @@
+package watch
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+)
+
+// disk is a directory with a watch list, and a clock.
+type disk struct {
+	*testing.T
+	dir string
+	log bytes.Buffer
+	now time.Time
+}
+
+func newDisk(t *testing.T) *disk {
+	return &disk{T: t, dir: t.TempDir(), now: time.Unix(1_700_000_000, 0)}
+}
+
+func (d *disk) path(name string) string { return filepath.Join(d.dir, name) }
+
+// replace puts a new file in place of name, the way an atomic writer does.
+func (d *disk) replace(name, text string) {
+	d.Helper()
+	if err := os.WriteFile(d.path("new"), []byte(text), 0o600); err != nil {
+		d.Fatal(err)
+	}
+	if err := os.Rename(d.path("new"), d.path(name)); err != nil {
+		d.Fatal(err)
+	}
+}
+
+func (d *disk) watch(name string, flags ...string) *Watcher {
+	d.Helper()
+	w, err := New(d.path(name), flags, slog.New(slog.NewTextHandler(&d.log, nil)), Options{Now: func() time.Time { return d.now }})
+	if err != nil {
+		d.Fatal(err)
+	}
+	return w
+}
+
+func (d *disk) expect(w *Watcher, list string, generation uint64) {
+	d.Helper()
+	if got := render(w.Current()); got != list {
+		d.Errorf("list\n%s\nwant\n%s", got, list)
+	}
+	if got := w.Generation(); got != generation {
+		d.Errorf("generation %d, want %d", got, generation)
+	}
+}
+
+func TestFirstLoadMustSucceed(t *testing.T) {
+	d := newDisk(t)
+	_, err := New(d.path("watch.yaml"), nil, slog.New(slog.DiscardHandler), Options{})
+	want := fmt.Sprintf("cannot read the watch list: open %s: no such file or directory", d.path("watch.yaml"))
+	if err == nil || err.Error() != want {
+		t.Errorf("got  %v\nwant %s", err, want)
+	}
+	d.replace("watch.yaml", "validators: [1]")
+	if _, err := New(d.path("watch.yaml"), nil, slog.New(slog.DiscardHandler), Options{}); err == nil {
+		t.Error("a bad file was accepted")
+	}
+	if _, err := New("", []string{"x"}, slog.New(slog.DiscardHandler), Options{}); err == nil {
+		t.Error("a bad flag was accepted")
+	}
+}
+
+func TestFlagsAloneAreAList(t *testing.T) {
+	d := newDisk(t)
+	w, err := New("", []string{"3"}, slog.New(slog.DiscardHandler), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.CheckFile()
+	if err := w.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	d.expect(w, "3", 1)
+}
+
+func TestChangedFileIsReadAgain(t *testing.T) {
+	d := newDisk(t)
+	d.replace("watch.yaml", "validators: [{index: 1}]")
+	w := d.watch("watch.yaml", "9")
+	d.expect(w, "1\n9", 1)
+
+	w.CheckFile()
+	if d.log.Len() > 0 {
+		t.Errorf("an unchanged file was read again: %s", &d.log)
+	}
+	d.replace("watch.yaml", "validators: [{index: 2}]")
+	w.CheckFile()
+	d.expect(w, "2\n9", 2)
+
+	// The same content in a new file is no new list.
+	d.replace("watch.yaml", "validators: [{index: 2}] # same")
+	w.CheckFile()
+	d.expect(w, "2\n9", 2)
+}
+
+func TestChangedPubkeysFileIsReadAgain(t *testing.T) {
+	d := newDisk(t)
+	d.replace("keys.txt", pubkeyA)
+	d.replace("watch.yaml", "validators: [{pubkeys_file: keys.txt}]")
+	w := d.watch("watch.yaml")
+	d.replace("keys.txt", pubkeyB)
+	w.CheckFile()
+	d.expect(w, pubkeyB, 2)
+}
+
+// Kubernetes mounts a ConfigMap as watch.yaml → ..data/watch.yaml, and swaps the
+// link ..data.
+func TestConfigMapSwapIsSeen(t *testing.T) {
+	d := newDisk(t)
+	for version, text := range map[string]string{"v1": "validators: [{index: 1}]", "v2": "validators: [{index: 2}]"} {
+		if err := os.Mkdir(d.path(version), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(d.path(version), "watch.yaml"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		// Same size and same time: only the file itself differs.
+		when := time.Unix(1_600_000_000, 0)
+		if err := os.Chtimes(filepath.Join(d.path(version), "watch.yaml"), when, when); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link := func(target, name string) {
+		if err := os.Symlink(target, d.path("tmp")); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(d.path("tmp"), d.path(name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link("v1", "..data")
+	link("..data/watch.yaml", "watch.yaml")
+	w := d.watch("watch.yaml")
+	d.expect(w, "1", 1)
+	link("v2", "..data")
+	w.CheckFile()
+	d.expect(w, "2", 2)
+}
+
+func TestBadFileKeepsTheOldListAndSaysSoOnce(t *testing.T) {
+	d := newDisk(t)
+	d.replace("watch.yaml", "validators: [{index: 1}]")
+	w := d.watch("watch.yaml")
+	metrics := func(success int, loaded int64) {
+		t.Helper()
+		want := fmt.Sprintf(`# HELP validator_exporter_config_reload_success Whether the last attempt to load the watch list worked (1) or the previous list is still in use (0).
+# TYPE validator_exporter_config_reload_success gauge
+validator_exporter_config_reload_success %d
+# HELP validator_exporter_config_reload_timestamp_seconds Unix time of the last load of the watch list that worked.
+# TYPE validator_exporter_config_reload_timestamp_seconds gauge
+validator_exporter_config_reload_timestamp_seconds %d
+`, success, loaded)
+		if err := testutil.CollectAndCompare(w, strings.NewReader(want)); err != nil {
+			t.Error(err)
+		}
+	}
+	metrics(1, 1_700_000_000)
+
+	d.now = d.now.Add(time.Minute)
+	d.replace("watch.yaml", "validators:\n  - index: x\n")
+	w.CheckFile()
+	w.CheckFile()
+	d.expect(w, "1", 1)
+	metrics(0, 1_700_000_000)
+	if got := strings.Count(d.log.String(), "watch.yaml:2:12: "); got != 1 {
+		t.Errorf("the error was logged %d times: %s", got, &d.log)
+	}
+	if err := w.Reload(); err == nil {
+		t.Error("Reload accepted a bad file")
+	}
+
+	d.replace("watch.yaml", "validators: [{index: 2}]")
+	w.CheckFile()
+	d.expect(w, "2", 2)
+	metrics(1, 1_700_000_060)
+}
+
+func TestMissingFileKeepsTheOldListUntilItIsBack(t *testing.T) {
+	d := newDisk(t)
+	d.replace("watch.yaml", "validators: [{index: 1}]")
+	w := d.watch("watch.yaml")
+	if err := os.Remove(d.path("watch.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	w.CheckFile()
+	w.CheckFile()
+	d.expect(w, "1", 1)
+	if got := strings.Count(d.log.String(), "level=ERROR"); got != 1 {
+		t.Errorf("the error was logged %d times: %s", got, &d.log)
+	}
+	d.replace("watch.yaml", "validators: [{index: 2}]")
+	w.CheckFile()
+	d.expect(w, "2", 2)
+}
+
+func TestWatcherIsSafeForConcurrentUse(t *testing.T) {
+	d := newDisk(t)
+	d.replace("watch.yaml", "validators: [{index: 1}]")
+	w, err := New(d.path("watch.yaml"), nil, slog.New(slog.DiscardHandler), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var users sync.WaitGroup
+	for range 4 {
+		users.Go(func() {
+			for range 50 {
+				w.CheckFile()
+				if len(w.Current().Entries) != 1 || w.Generation() == 0 {
+					t.Error("no list")
+				}
+				testutil.CollectAndCount(w)
+			}
+		})
+	}
+	for i := range 20 {
+		d.replace("watch.yaml", fmt.Sprintf("validators: [{index: %d}]", i))
+		if err := w.Reload(); err != nil {
+			t.Error(err)
+		}
+	}
+	users.Wait()
+}
