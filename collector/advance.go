@@ -1,0 +1,461 @@
+package collector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/ethereum-validator-monitor/validator-monitor/collector/beacon"
+	"github.com/ethereum-validator-monitor/validator-monitor/collector/beacon/wire"
+	"github.com/ethereum-validator-monitor/validator-monitor/collector/duty"
+	"github.com/ethereum-validator-monitor/validator-monitor/collector/watch"
+)
+
+// advance reads what is missing between the newest known block and the head, and
+// publishes a snapshot of the new head. On an error the last snapshot stays: a
+// snapshot is whole or it is not published.
+func (c *Collector) advance(ctx context.Context) error {
+	st := &c.state
+	c.cfg.Watch.CheckFile()
+	c.cfg.Source.Probe(ctx)
+	if err := c.self.step("chain", func() error { return c.readChain(ctx) }); err != nil {
+		return err
+	}
+	if s := c.snapshot.Load(); s != nil && s.head == st.spine.tip().root && s.generation == c.cfg.Watch.Generation() {
+		c.self.confirm(c.cfg.Now())
+		return nil
+	}
+	read := false
+	if err := c.self.step("validators", func() error { return st.readRoster(ctx, c, &read) }); err != nil {
+		return err
+	}
+	if err := c.self.step("duties", func() error { return st.readDuties(ctx, c, &read) }); err != nil {
+		return err
+	}
+	// Finality is shown, and tells which finished windows are final; nothing else
+	// depends on it.
+	_ = c.self.step("finality", func() error { return st.readFinality(ctx, c, &read) })
+	if read {
+		if err := c.confirmCanonical(ctx); err != nil {
+			return err
+		}
+	}
+	if err := c.self.step("accounting", func() error { return st.settle(ctx, c) }); err != nil {
+		return err
+	}
+	st.trim(c)
+	c.publish()
+	c.self.confirm(c.cfg.Now())
+	return nil
+}
+
+// readChain learns the chain's constants once and follows its head.
+func (c *Collector) readChain(ctx context.Context) error {
+	st := &c.state
+	spec, err := c.cfg.Source.Spec(ctx)
+	if err != nil {
+		return fmt.Errorf("reading the chain's constants: %w", err)
+	}
+	if st.spec == nil {
+		if err := c.cfg.Window.Validate(spec); err != nil {
+			return err
+		}
+		named := *spec
+		if c.cfg.NetworkName != "" {
+			named.Network = c.cfg.NetworkName
+		}
+		st.spec = &named
+	}
+	head, err := c.cfg.Source.Head(ctx)
+	if err != nil {
+		return fmt.Errorf("reading the head: %w", err)
+	}
+	return st.follow(ctx, c, head)
+}
+
+// follow walks from the head back by parent root to a block that is known. A walk
+// by root proves itself: no other block can answer. A reorg is an ancestor that is
+// not the newest known block.
+//
+// When nothing known lies within the unsettled epochs, as after a start or a long
+// pause, the spine begins anew there; older blocks are read back by refillStep.
+func (st *state) follow(ctx context.Context, c *Collector, head beacon.Header) error {
+	if head.Slot == 0 {
+		return errors.New("the chain has no blocks after genesis yet")
+	}
+	oldest := duty.Epoch(0)
+	if e, ok := duty.SettledEpoch(st.spec, head.Slot); ok {
+		oldest = e + 1
+	}
+	stop := st.spec.FirstSlot(oldest)
+	var walked []link // newest first
+	at := head.Root
+	for {
+		if i, known := st.spine.find(at); known {
+			if dropped := st.spine.truncate(i); len(dropped) > 0 {
+				st.reorged(c, dropped, walked)
+			}
+			break
+		}
+		if n := len(walked); n > 0 && (walked[n-1].slot <= stop || walked[n-1].slot == 1) {
+			if !st.spine.empty() {
+				c.cfg.Logger.Info("The known chain does not join the new head; reading it again", "known_slot", st.spine.Head(), "head_slot", head.Slot)
+			}
+			st.invalidate(0)
+			st.spine = spine{floor: walked[n-1].slot}
+			if walked[n-1].slot == 1 {
+				st.spine.floor = 0
+			}
+			break
+		}
+		b, err := c.cfg.Source.BlockByRoot(ctx, at)
+		if err != nil {
+			return fmt.Errorf("reading block 0x%x: %w", at[:8], err)
+		}
+		switch n := len(walked); {
+		case n == 0 && b.Slot != head.Slot:
+			return fmt.Errorf("block 0x%x is of slot %d, its header said %d; the node is not to be trusted", at[:8], b.Slot, head.Slot)
+		case n > 0 && b.Slot >= walked[n-1].slot:
+			return fmt.Errorf("block 0x%x of slot %d is named as the parent of slot %d; the node is not to be trusted", at[:8], b.Slot, walked[n-1].slot)
+		}
+		if b.Slot == 0 { // genesis: no duty, no proposer
+			st.spine = spine{floor: 0}
+			break
+		}
+		walked = append(walked, newLink(at, b))
+		at = b.ParentRoot
+	}
+	slices.Reverse(walked)
+	st.spine.links = append(st.spine.links, walked...)
+	return nil
+}
+
+// reorged records a reorg that this process saw: dropped blocks were canonical and
+// are not any more. adopted is newest first.
+func (st *state) reorged(c *Collector, dropped, adopted []link) {
+	oldHead, ancestor := dropped[len(dropped)-1].slot, st.spine.Head()
+	st.observed.reorgs++
+	st.observed.reorgDepth = uint64(oldHead - ancestor)
+	for _, l := range dropped {
+		st.observed.orphaned[l.proposer]++
+		st.observed.network++
+	}
+	changed := dropped[0].slot
+	if n := len(adopted); n > 0 {
+		changed = min(changed, adopted[n-1].slot)
+	}
+	st.invalidate(changed)
+	c.cfg.Logger.Warn("Reorg: blocks that were canonical are not any more",
+		"ancestor_slot", ancestor, "old_head_slot", oldHead, "dropped_blocks", len(dropped), "new_blocks", len(adopted))
+}
+
+// invalidate forgets what depends on blocks at or after slot changed. Accounted
+// epochs are not among it: each carries the root it holds for.
+func (st *state) invalidate(changed duty.Slot) {
+	for first := range st.anchors {
+		if changed <= st.spec.FirstSlot(first) {
+			delete(st.anchors, first)
+		}
+	}
+	for e, d := range st.duties {
+		// Committees are decided by the block at the last slot of epoch-2, proposers by
+		// that of epoch-1 (Beacon API, dependent_root of the duties).
+		if e >= 2 && changed <= st.spec.LastSlot(e-2) {
+			delete(st.duties, e)
+		} else if e >= 1 && changed <= st.spec.LastSlot(e-1) {
+			d.proposers = nil
+		}
+	}
+}
+
+// readRoster reads the watched validators' records, once an epoch, from the state
+// of the epoch's first slot, so that every replica shows the same.
+func (st *state) readRoster(ctx context.Context, c *Collector, read *bool) error {
+	list, generation := c.cfg.Watch.Current(), c.cfg.Watch.Generation()
+	epoch := st.headEpoch()
+	root, _ := st.spine.RootAt(st.spec.FirstSlot(epoch))
+	key := rosterKey{epoch, root, generation}
+	if st.roster != nil && st.rosterKey == key {
+		return nil
+	}
+	*read = true
+	exact := true
+	records, err := st.readRecords(ctx, c, beacon.StateAt(st.spec.FirstSlot(epoch)), st.requestIDs(list))
+	if errors.Is(err, beacon.ErrUnavailable) {
+		c.cfg.Logger.Warn("No node serves the state of the epoch's first slot; reading the validators at the head", "slot", st.spec.FirstSlot(epoch), "err", err)
+		exact = false
+		records, err = st.readRecords(ctx, c, "head", st.requestIDs(list))
+	}
+	if err != nil {
+		return fmt.Errorf("reading the records of %d validators: %w", len(list.Entries), err)
+	}
+	next := newRoster(st.spec.Network, list, records)
+	if st.roster == nil || st.rosterKey.generation != generation {
+		// A new list may ask for validators that older epochs do not cover: look again.
+		st.wall = nil
+		c.cfg.Logger.Info("Watching validators", "known", next.watch.Len(), "unknown_to_the_chain", len(next.unknown), "groups", len(next.groups)-1)
+	}
+	if !next.sameWatch(st.roster) {
+		// Tallies find watched validators when they are made.
+		for _, d := range st.duties {
+			d.tally = nil
+		}
+	}
+	st.roster, st.rosterKey = next, key
+	st.noteAnchors(c, exact)
+	return nil
+}
+
+// requestIDs asks for keys by the index they are known to have: nodes find those
+// at once.
+func (st *state) requestIDs(list *watch.List) []string {
+	known := map[[48]byte]duty.ValidatorIndex{}
+	if st.roster != nil {
+		for i := range st.roster.members {
+			r := &st.roster.members[i].record
+			known[r.Pubkey] = r.Index
+		}
+	}
+	return requestIDs(list, known)
+}
+
+func (st *state) readRecords(ctx context.Context, c *Collector, state beacon.StateID, ids []string) ([]wire.Validator, error) {
+	records := make([]wire.Validator, 0, len(ids))
+	err := c.cfg.Source.Validators(ctx, state, ids, func(v wire.Validator) error {
+		records = append(records, v)
+		return nil
+	})
+	return records, err
+}
+
+// readDuties reads committees, proposers and sync committee of every epoch that is
+// not settled, and the next epoch's as far as they are decided.
+func (st *state) readDuties(ctx context.Context, c *Collector, read *bool) error {
+	head := st.headEpoch()
+	for e := st.unsettled(); e <= head; e++ {
+		err := st.ensureDuties(ctx, c, e, read)
+		if errors.Is(err, beacon.ErrUnavailable) && e < head {
+			// A start on a node that keeps few committees: the gauges that need this
+			// epoch stay absent until it is settled.
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if err := st.ensureTally(ctx, c, e); err != nil {
+			return err
+		}
+	}
+	st.readNextSeats(ctx, c, head)
+	// The next epoch only tells when the next duty is: without it, that is unknown.
+	next, err := st.ensureCommittees(ctx, c, head+1, read)
+	if err == nil && next.tally == nil {
+		next.tally, err = duty.NewTally(st.spec, next.committees, st.roster.watch)
+	}
+	if err == nil && head >= st.spec.FuluForkEpoch {
+		// The proposers of the next epoch are final only since EIP-7917.
+		err = st.ensureProposers(ctx, c, head+1, next, read)
+	}
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		c.cfg.Logger.Debug("The next epoch's duties are not known yet", "epoch", head+1, "err", err)
+	}
+	return nil
+}
+
+// readNextSeats asks once an epoch for the next period's sync committee, which only
+// tells who is in it.
+func (st *state) readNextSeats(ctx context.Context, c *Collector, head duty.Epoch) {
+	next := st.spec.SyncPeriod(head) + 1
+	if st.seats[next] != nil || st.nextSeatsAsked == head {
+		return
+	}
+	st.nextSeatsAsked = head
+	seats, err := c.cfg.Source.SyncCommittee(ctx, "head", duty.Epoch(next*st.spec.EpochsPerSyncCommitteePeriod))
+	if err != nil {
+		c.cfg.Logger.Debug("The next sync committee is not known", "period", next, "err", err)
+		return
+	}
+	st.seats[next] = seats
+}
+
+// ensureDuties has all of an epoch's duties read, on the chain that is canonical now.
+func (st *state) ensureDuties(ctx context.Context, c *Collector, epoch duty.Epoch, read *bool) error {
+	d, err := st.ensureCommittees(ctx, c, epoch, read)
+	if err != nil {
+		return err
+	}
+	if err := st.ensureProposers(ctx, c, epoch, d, read); err != nil {
+		return err
+	}
+	period := st.spec.SyncPeriod(epoch)
+	if st.seats[period] != nil {
+		return nil
+	}
+	*read = true
+	state := beacon.StateAt(st.spec.FirstSlot(epoch))
+	if period == st.spec.SyncPeriod(st.headEpoch()) {
+		state = "head"
+	}
+	seats, err := c.cfg.Source.SyncCommittee(ctx, state, epoch)
+	if err != nil {
+		return fmt.Errorf("reading the sync committee of epoch %d: %w", epoch, err)
+	}
+	st.seats[period] = seats
+	return nil
+}
+
+func (st *state) ensureCommittees(ctx context.Context, c *Collector, epoch duty.Epoch, read *bool) (*epochDuties, error) {
+	if d := st.duties[epoch]; d != nil {
+		return d, nil
+	}
+	*read = true
+	committees, err := c.cfg.Source.Committees(ctx, epoch, st.headEpoch())
+	if err != nil {
+		return nil, fmt.Errorf("reading the committees of epoch %d: %w", epoch, err)
+	}
+	d := &epochDuties{committees: committees}
+	st.duties[epoch] = d
+	return d, nil
+}
+
+func (st *state) ensureProposers(ctx context.Context, c *Collector, epoch duty.Epoch, d *epochDuties, read *bool) error {
+	if d.proposers != nil {
+		return nil
+	}
+	*read = true
+	proposers, err := c.cfg.Source.ProposerDuties(ctx, epoch)
+	if err != nil {
+		return fmt.Errorf("reading the proposers of epoch %d: %w", epoch, err)
+	}
+	d.proposers = proposers
+	return nil
+}
+
+// ensureTally brings an epoch's tally up to the newest block that can include its
+// attestations, and begins it anew when a block in it is not canonical any more.
+func (st *state) ensureTally(ctx context.Context, c *Collector, epoch duty.Epoch) error {
+	d := st.duties[epoch]
+	first, last := st.spec.FirstSlot(epoch)+1, st.spec.LastSlot(epoch+1)
+	links, whole := st.spine.blocks(first, min(last, st.spine.Head()))
+	begin := 0
+	if d.tally != nil && d.tallied != (duty.Root{}) {
+		begin = slices.IndexFunc(links, func(l link) bool { return l.root == d.tallied }) + 1
+	}
+	if d.tally == nil || (begin == 0 && d.tallied != (duty.Root{})) {
+		var err error
+		if d.tally, err = duty.NewTally(st.spec, d.committees, st.roster.watch); err != nil {
+			return fmt.Errorf("accounting epoch %d: %w", epoch, err)
+		}
+		d.tallied, begin = duty.Root{}, 0
+	}
+	if !whole && slices.ContainsFunc(links[begin:], func(l link) bool { return l.body == nil }) {
+		if err := st.ensureBodies(ctx, c, links[begin:]); err != nil {
+			return err
+		}
+	}
+	for _, l := range links[begin:] {
+		if err := d.tally.Add(l.body, &st.spine); err != nil {
+			return fmt.Errorf("accounting epoch %d: %w", epoch, err)
+		}
+		d.tallied = l.root
+	}
+	return nil
+}
+
+func (st *state) readFinality(ctx context.Context, c *Collector, read *bool) error {
+	key := st.rosterKey
+	key.generation = 0
+	if st.finality.known && st.finality.key == key {
+		return nil
+	}
+	*read = true
+	// Checkpoints change only between epochs, so the first slot's state has those of
+	// every head of this epoch.
+	f, err := c.cfg.Source.Finality(ctx, beacon.StateAt(st.spec.FirstSlot(key.epoch)))
+	if errors.Is(err, beacon.ErrUnavailable) {
+		f, err = c.cfg.Source.Finality(ctx, "head")
+	}
+	if err != nil {
+		st.finality = finality{}
+		return fmt.Errorf("reading finality: %w", err)
+	}
+	st.finality = finality{key: key, known: true, Finality: f}
+	return nil
+}
+
+// confirmCanonical makes sure that what was read by slot and by epoch belongs to
+// the chain that was walked by root: between the two the node may have reorged, or
+// another node may have answered.
+func (c *Collector) confirmCanonical(ctx context.Context) error {
+	st := &c.state
+	tip := st.spine.tip()
+	canonical, err := c.cfg.Source.Canonical(ctx, tip.root)
+	if err != nil {
+		return fmt.Errorf("confirming the head at slot %d: %w", tip.slot, err)
+	}
+	if canonical {
+		return nil
+	}
+	// Whatever was read may be of another fork.
+	st.roster, st.finality = nil, finality{}
+	for e := st.unsettled(); e <= st.headEpoch()+1; e++ {
+		delete(st.duties, e)
+	}
+	return fmt.Errorf("the head at slot %d was reorged away while its epoch was read; the next scrape follows the new head", tip.slot)
+}
+
+// settle accounts every epoch that has just settled, from the tallies that followed
+// it live.
+func (st *state) settle(ctx context.Context, c *Collector) error {
+	newest, ok := duty.SettledEpoch(st.spec, st.spine.Head())
+	if !ok {
+		return nil
+	}
+	for e := range st.duties {
+		if e > newest {
+			continue
+		}
+		if _, done := st.valid(e); done {
+			continue
+		}
+		if err := st.account(ctx, c, e); err != nil && !errors.Is(err, beacon.ErrUnavailable) {
+			return err
+		}
+	}
+	return nil
+}
+
+// trim forgets what no snapshot of this or a later head needs.
+func (st *state) trim(c *Collector) {
+	unsettled := st.unsettled()
+	for e := range st.duties {
+		if e < unsettled {
+			delete(st.duties, e)
+		}
+	}
+	st.spine.dropBodies(0, st.spec.FirstSlot(unsettled))
+	for period := range st.seats {
+		if period+1 < st.spec.SyncPeriod(unsettled) {
+			delete(st.seats, period)
+		}
+	}
+	lowest, _, ok := st.lowest(c)
+	if !ok {
+		return
+	}
+	for e := range st.settled {
+		if e < lowest {
+			delete(st.settled, e)
+		}
+	}
+	for first := range st.anchors {
+		if first+duty.Epoch(c.cfg.Window.Epochs) < lowest {
+			delete(st.anchors, first)
+		}
+	}
+	st.spine.forget(st.spec.FirstSlot(lowest))
+}

@@ -1,0 +1,163 @@
+package collector
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/ethereum-validator-monitor/validator-monitor/collector/duty"
+	"github.com/ethereum-validator-monitor/validator-monitor/collector/exposition"
+)
+
+// perGroup adds up value over each group's members.
+func (s *snapshot) perGroup(value func(m *member, v *validatorState) float64) []float64 {
+	sums := make([]float64, len(s.roster.groups))
+	for i := range s.validators {
+		m := &s.roster.members[i]
+		x := value(m, &s.validators[i])
+		for _, g := range m.groups {
+			sums[g] += x
+		}
+	}
+	return sums
+}
+
+func (s *snapshot) groupSeries(values []float64) []exposition.Series {
+	series := make([]exposition.Series, len(values))
+	for g, x := range values {
+		series[g] = exposition.Series{Labels: s.roster.groups[g].series, Value: x}
+	}
+	return series
+}
+
+// groupCounters: each group's anchored counters and its longest streak.
+func (s *snapshot) groupCounters(b *builder) {
+	longest := make([]int8, len(s.roster.groups))
+	known := make([]bool, len(s.roster.groups))
+	for i := range s.validators {
+		for _, g := range s.roster.members[i].groups {
+			if streak := s.validators[i].streak; streak >= 0 {
+				longest[g], known[g] = max(longest[g], streak), true
+			}
+		}
+	}
+	var streaks []exposition.Series
+	for g := range longest {
+		if known[g] {
+			streaks = append(streaks, exposition.Series{Labels: s.roster.groups[g].series, Value: float64(longest[g])})
+		}
+	}
+	b.add("ethereum_group_missed_attestation_streak", streaks)
+	if !s.counters {
+		return
+	}
+	rows := make([]row, 0, len(s.roster.groups))
+	for i := range s.roster.groups {
+		// A group that the list has only just named has counted nothing yet.
+		t := s.groups[s.roster.groups[i].key]
+		rows = append(rows, row{labels: s.roster.groups[i].series, totals: &t, stake: true})
+	}
+	b.totals(s.spec, rows, total("ethereum_group"))
+}
+
+// groupRecords: what the registry says of each group's members.
+func (s *snapshot) groupRecords(b *builder) {
+	b.add("ethereum_group_validators", s.groupStatuses())
+	b.add("ethereum_group_balance_gwei", s.groupSeries(s.perGroup(func(m *member, _ *validatorState) float64 { return float64(m.record.Balance) })))
+	b.add("ethereum_group_effective_balance_gwei", s.groupSeries(s.perGroup(func(m *member, _ *validatorState) float64 { return float64(m.record.EffectiveBalance) })))
+	b.add("ethereum_group_slashed", s.groupSeries(s.perGroup(func(m *member, _ *validatorState) float64 { return boolValue(m.record.Slashed) })))
+	s.groupRewards(b)
+}
+
+func (s *snapshot) groupStatuses() []exposition.Series {
+	counts := make([]map[string]int, len(s.roster.groups))
+	for g := range counts {
+		counts[g] = map[string]int{}
+		if n := s.roster.groups[g].unknown; n > 0 {
+			counts[g]["unknown"] = n
+		}
+	}
+	for i := range s.roster.members {
+		for _, g := range s.roster.members[i].groups {
+			counts[g][s.roster.members[i].record.Status]++
+		}
+	}
+	var series []exposition.Series
+	for g := range counts {
+		for _, status := range slices.Sorted(maps.Keys(counts[g])) {
+			series = append(series, exposition.Series{
+				Labels: s.roster.groups[g].series + "," + exposition.Labels("status", status),
+				Value:  float64(counts[g][status]),
+			})
+		}
+	}
+	return series
+}
+
+func (s *snapshot) groupRewards(b *builder) {
+	if s.rewards.byIndex == nil {
+		return
+	}
+	var series []exposition.Series
+	for _, c := range rewardComponents {
+		for g, x := range s.perGroup(func(m *member, _ *validatorState) float64 {
+			return float64(c.value(s.rewards.byIndex[m.record.Index]))
+		}) {
+			series = append(series, exposition.Series{Labels: s.roster.groups[g].series + `,component="` + c.label + `"`, Value: x})
+		}
+	}
+	b.add("ethereum_group_attestation_reward_gwei", series)
+}
+
+// groupLive: what changes with every block.
+func (s *snapshot) groupLive(b *builder, st *state) {
+	b.add("ethereum_group_blocks_orphaned_observed_total", s.groupSeries(s.perGroup(func(m *member, _ *validatorState) float64 {
+		return float64(st.observed.orphaned[m.record.Index])
+	})))
+	if !s.live {
+		return
+	}
+	b.add("ethereum_group_attestations_overdue", s.groupSeries(s.perGroup(func(_ *member, v *validatorState) float64 { return float64(v.overdue) })))
+	b.add("ethereum_group_blocks_missed_unsettled", s.groupSeries(s.perGroup(func(_ *member, v *validatorState) float64 { return float64(v.blocksMissed) })))
+	b.add("ethereum_group_sync_missed_unsettled", s.groupSeries(s.perGroup(func(_ *member, v *validatorState) float64 { return float64(v.syncMissed) })))
+	s.groupProposals(b)
+
+	var members []exposition.Series
+	for _, p := range []struct {
+		label string
+		in    func(v *validatorState) bool
+	}{
+		{"current", func(v *validatorState) bool { return v.syncCurrent }},
+		{"next", func(v *validatorState) bool { return v.syncNext }},
+	} {
+		for g, n := range s.perGroup(func(_ *member, v *validatorState) float64 { return boolValue(p.in(v)) }) {
+			if p.label == "next" && !s.nextSeatsKnown(st) {
+				continue
+			}
+			members = append(members, exposition.Series{Labels: s.roster.groups[g].series + `,period="` + p.label + `"`, Value: n})
+		}
+	}
+	b.add("ethereum_group_sync_committee_members", members)
+}
+
+func (s *snapshot) nextSeatsKnown(st *state) bool {
+	return st.seats[s.spec.SyncPeriod(s.spec.EpochOf(s.slot))+1] != nil
+}
+
+func (s *snapshot) groupProposals(b *builder) {
+	next := make([]duty.Slot, len(s.roster.groups))
+	for i := range s.validators {
+		slot := s.validators[i].nextProposal
+		for _, g := range s.roster.members[i].groups {
+			if slot > 0 && (next[g] == 0 || slot < next[g]) {
+				next[g] = slot
+			}
+		}
+	}
+	var series []exposition.Series
+	for g, slot := range next {
+		if slot > 0 {
+			series = append(series, exposition.Series{Labels: s.roster.groups[g].series, Value: start(s.spec, slot)})
+		}
+	}
+	b.add("ethereum_group_next_proposal_timestamp_seconds", series)
+}

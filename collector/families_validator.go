@@ -1,0 +1,184 @@
+package collector
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/ethereum-validator-monitor/validator-monitor/collector/beacon/wire"
+	"github.com/ethereum-validator-monitor/validator-monitor/collector/duty"
+	"github.com/ethereum-validator-monitor/validator-monitor/collector/exposition"
+)
+
+// each adds a family with one series for every validator that value knows.
+func (s *snapshot) each(b *builder, name string, value func(m *member, v *validatorState) (float64, bool)) {
+	series := make([]exposition.Series, 0, len(s.validators))
+	for i := range s.validators {
+		if x, known := value(&s.roster.members[i], &s.validators[i]); known {
+			series = append(series, exposition.Series{Labels: s.roster.members[i].series, Value: x})
+		}
+	}
+	b.add(name, series)
+}
+
+// validatorCounters: each watched validator's anchored counters and streak.
+func (s *snapshot) validatorCounters(b *builder) {
+	if !b.individual {
+		return
+	}
+	s.each(b, "ethereum_validator_missed_attestation_streak", func(_ *member, v *validatorState) (float64, bool) {
+		return float64(v.streak), v.streak >= 0
+	})
+	if !s.counters {
+		return
+	}
+	var rows []row
+	for i := range s.validators {
+		if v := &s.validators[i]; v.counted {
+			rows = append(rows, row{labels: s.roster.members[i].series, totals: &v.totals, stake: true})
+		}
+	}
+	b.totals(s.spec, rows, total("ethereum_validator"))
+}
+
+// validatorRecords: what the registry says of each watched validator.
+func (s *snapshot) validatorRecords(b *builder) {
+	if !b.individual {
+		return
+	}
+	var info, status []exposition.Series
+	for i := range s.roster.members {
+		m := &s.roster.members[i]
+		pairs := []string{"pubkey", pubkeyString(m.record.Pubkey), "withdrawal_type", withdrawalType(m.record.Credentials)}
+		for _, l := range m.labels {
+			pairs = append(pairs, l.Name, l.Value)
+		}
+		info = append(info, exposition.Series{Labels: m.series + "," + exposition.Labels(pairs...), Value: 1})
+		status = append(status, exposition.Series{Labels: m.series + `,` + exposition.Labels("status", m.record.Status), Value: 1})
+	}
+	for _, e := range s.roster.unknown {
+		if !e.HasIndex {
+			// Without an index a key has no series of its own but this one.
+			pairs := []string{"validator_index", "", "pubkey", pubkeyString(e.Pubkey), "withdrawal_type", "unknown"}
+			for _, l := range e.Labels {
+				pairs = append(pairs, l.Name, l.Value)
+			}
+			info = append(info, exposition.Series{Labels: b.network + "," + exposition.Labels(pairs...), Value: 1})
+			continue
+		}
+		status = append(status, exposition.Series{
+			Labels: b.network + "," + exposition.Labels("validator_index", e.Key(), "status", "unknown"), Value: 1,
+		})
+	}
+	b.add("ethereum_validator_info", info)
+	b.add("ethereum_validator_status", status)
+
+	record := func(name string, value func(r *wire.Validator) (float64, bool)) {
+		s.each(b, "ethereum_validator_"+name, func(m *member, _ *validatorState) (float64, bool) { return value(&m.record) })
+	}
+	scheduled := func(e duty.Epoch) (float64, bool) { return float64(e), e != duty.FarFutureEpoch }
+	record("balance_gwei", func(r *wire.Validator) (float64, bool) { return float64(r.Balance), true })
+	record("effective_balance_gwei", func(r *wire.Validator) (float64, bool) { return float64(r.EffectiveBalance), true })
+	record("slashed", func(r *wire.Validator) (float64, bool) { return boolValue(r.Slashed), true })
+	record("activation_epoch", func(r *wire.Validator) (float64, bool) { return scheduled(r.ActivationEpoch) })
+	record("exit_epoch", func(r *wire.Validator) (float64, bool) { return scheduled(r.ExitEpoch) })
+	record("withdrawable_epoch", func(r *wire.Validator) (float64, bool) { return scheduled(r.WithdrawableEpoch) })
+	s.validatorRewards(b)
+}
+
+// rewardComponents in the order in which they are written.
+var rewardComponents = []struct {
+	label string
+	value func(r reward) int64
+}{
+	{"source", func(r reward) int64 { return r.source }},
+	{"target", func(r reward) int64 { return r.target }},
+	{"head", func(r reward) int64 { return r.head }},
+	{"inactivity", func(r reward) int64 { return r.inactivity }},
+}
+
+func (s *snapshot) validatorRewards(b *builder) {
+	var series []exposition.Series
+	for i := range s.roster.members {
+		r, ok := s.rewards.byIndex[s.roster.members[i].record.Index]
+		if !ok {
+			continue
+		}
+		for _, c := range rewardComponents {
+			series = append(series, exposition.Series{Labels: s.roster.members[i].series + `,component="` + c.label + `"`, Value: float64(c.value(r))})
+		}
+	}
+	b.add("ethereum_validator_attestation_reward_gwei", series)
+}
+
+// validatorLive: what changes with every block.
+func (s *snapshot) validatorLive(b *builder, st *state) {
+	if !b.individual {
+		return
+	}
+	s.each(b, "ethereum_validator_blocks_orphaned_observed_total", func(m *member, _ *validatorState) (float64, bool) {
+		return float64(st.observed.orphaned[m.record.Index]), true
+	})
+	if !s.live {
+		return
+	}
+	s.each(b, "ethereum_validator_attestations_overdue", func(_ *member, v *validatorState) (float64, bool) { return float64(v.overdue), true })
+	s.each(b, "ethereum_validator_blocks_missed_unsettled", func(_ *member, v *validatorState) (float64, bool) { return float64(v.blocksMissed), true })
+	s.each(b, "ethereum_validator_sync_missed_unsettled", func(_ *member, v *validatorState) (float64, bool) { return float64(v.syncMissed), true })
+	s.each(b, "ethereum_validator_next_attestation_timestamp_seconds", func(_ *member, v *validatorState) (float64, bool) {
+		return start(s.spec, v.nextAttestation), v.nextAttestation > 0
+	})
+	s.each(b, "ethereum_validator_next_proposal_timestamp_seconds", func(_ *member, v *validatorState) (float64, bool) {
+		return start(s.spec, v.nextProposal), v.nextProposal > 0
+	})
+	var members []exposition.Series
+	for i := range s.validators {
+		for _, p := range []struct {
+			label string
+			in    bool
+		}{{"current", s.validators[i].syncCurrent}, {"next", s.validators[i].syncNext}} {
+			if p.in {
+				members = append(members, exposition.Series{Labels: s.roster.members[i].series + `,period="` + p.label + `"`, Value: 1})
+			}
+		}
+	}
+	b.add("ethereum_validator_sync_committee_member", members)
+}
+
+// offence is something a validator does that its operator should look at, with a
+// number that tells how bad it is.
+type offence struct {
+	rank    int // of the kind: lower is worse
+	kind    string
+	amount  float64
+	ordinal int
+}
+
+// offenders: above the individual limit, the worst validators only, in an order
+// that depends on nothing but the chain.
+func (s *snapshot) offenders(b *builder, limit int) {
+	var all []offence
+	for i := range s.validators {
+		v := &s.validators[i]
+		for rank, o := range []offence{
+			{kind: "slashed", amount: boolValue(s.roster.members[i].record.Slashed)},
+			{kind: "blocks_missed", amount: float64(v.blocksMissed) + float64(v.totals.BlocksExpected-v.totals.BlocksProposed)},
+			{kind: "missed_attestation_streak", amount: max(0, float64(v.streak))},
+			{kind: "attestations_overdue", amount: float64(v.overdue)},
+			{kind: "sync_missed", amount: float64(v.syncMissed)},
+		} {
+			if o.amount > 0 {
+				o.rank, o.ordinal = rank, i
+				all = append(all, o)
+			}
+		}
+	}
+	slices.SortFunc(all, func(x, y offence) int {
+		return cmp.Or(cmp.Compare(x.rank, y.rank), cmp.Compare(y.amount, x.amount), cmp.Compare(x.ordinal, y.ordinal))
+	})
+	all = all[:min(len(all), limit)]
+	series := make([]exposition.Series, 0, len(all))
+	for _, o := range all {
+		series = append(series, exposition.Series{Labels: s.roster.members[o.ordinal].series + `,offence="` + o.kind + `"`, Value: o.amount})
+	}
+	b.add("ethereum_validator_offender", series)
+}

@@ -1,0 +1,290 @@
+package collector
+
+import (
+	"github.com/ethereum-validator-monitor/validator-monitor/collector/duty"
+	"github.com/ethereum-validator-monitor/validator-monitor/collector/exposition"
+)
+
+// snapshot is everything that is shown of one head. It is immutable, and whole: a
+// scrape sees all of it or none.
+type snapshot struct {
+	head       duty.Root
+	slot       duty.Slot
+	generation uint64 // of the watch list
+	spec       *duty.Spec
+	roster     *roster
+
+	settled   duty.Epoch
+	isSettled bool // the chain's first epoch has settled
+	finality  finality
+
+	// counters tells whether counters are exposed; they sum shown's epochs from
+	// firstEpoch on, which is later than shown.Anchor when no node serves more.
+	counters   bool
+	shown      duty.Shown
+	firstEpoch duty.Epoch
+	anchored   bool // stake sums use the window's own frozen balances
+	network    duty.NetworkEpoch
+	groups     map[groupKey]duty.Totals
+	validators []validatorState // by ordinal
+	live       bool             // the unsettled duties are all known
+
+	rewards rewards
+	page    *exposition.Page
+	built   built
+}
+
+// validatorState is what a snapshot says of one watched validator.
+type validatorState struct {
+	totals duty.Totals
+	// counted: totals cover every epoch that the counters show.
+	counted bool
+	// streak of missed attestations; negative when it is not known.
+	streak int8
+	unsettled
+}
+
+// unsettled is what the head shows of duties that are not settled yet.
+type unsettled struct {
+	overdue         uint8
+	blocksMissed    uint16
+	syncMissed      uint32
+	nextAttestation duty.Slot // 0 when none is known
+	nextProposal    duty.Slot
+	syncCurrent     bool
+	syncNext        bool
+}
+
+// publish makes the snapshot of the present head the one that scrapes see.
+func (c *Collector) publish() {
+	st := &c.state
+	previous := c.snapshot.Load()
+	s := &snapshot{
+		head:       st.spine.tip().root,
+		slot:       st.spine.Head(),
+		generation: st.rosterKey.generation,
+		spec:       st.spec,
+		roster:     st.roster,
+		finality:   st.finality,
+		rewards:    st.shownRewards(),
+		validators: make([]validatorState, st.roster.watch.Len()),
+	}
+	s.settled, s.isSettled = duty.SettledEpoch(st.spec, s.slot)
+	st.sumWindow(c, s, previous)
+	st.countStreaks(s)
+	st.followUnsettled(s)
+	s.build(c, st, previous)
+	c.snapshot.Store(s)
+	st.unpublished = false
+}
+
+// shownRewards returns the rewards if they are those of the newest paid epoch.
+func (st *state) shownRewards() rewards {
+	head := st.headEpoch()
+	if head < 2 || st.rewards.epoch != head-2 || st.rewards.asked != st.roster.watch {
+		return rewards{}
+	}
+	if until, ok := st.spine.RootAt(st.spec.LastSlot(head - 1)); !ok || until != st.rewards.until {
+		return rewards{}
+	}
+	return st.rewards
+}
+
+// sumWindow adds up the epochs that the counters show.
+func (st *state) sumWindow(c *Collector, s, previous *snapshot) {
+	_, shown, ok := st.lowest(c)
+	if !ok || shown == nil {
+		// Not known yet which window is shown; nothing readable is older than a wall.
+		if !ok || st.wall == nil {
+			return
+		}
+		shown = &duty.Shown{Anchor: c.cfg.Window.Anchor(s.settled), Last: s.settled}
+	}
+	s.shown, s.firstEpoch = *shown, shown.Anchor
+	if st.wall != nil && *st.wall >= shown.Anchor {
+		s.firstEpoch = *st.wall + 1
+	}
+	if s.firstEpoch > shown.Last {
+		return
+	}
+	for e := s.firstEpoch; e <= shown.Last; e++ {
+		if _, ok := st.valid(e); !ok {
+			return
+		}
+	}
+	s.counters = true
+	a := st.anchors[shown.Anchor]
+	s.anchored = a != nil && a.exact(st.roster, shown.Anchor+duty.Epoch(c.cfg.Window.Epochs))
+	if previous != nil && previous.counters && previous.built.settledKey == st.settledKey(s) {
+		// Nothing settled since: the sums stand.
+		s.network, s.groups = previous.network, previous.groups
+		for i := range s.validators {
+			s.validators[i].totals, s.validators[i].counted = previous.validators[i].totals, previous.validators[i].counted
+		}
+		return
+	}
+	epochs := st.epochs(s.firstEpoch, shown.Last)
+	s.network = sumNetwork(epochs, shown.Zero)
+	s.groups = sumGroups(epochs, shown.Zero)
+	for i := range st.roster.members {
+		v := &s.validators[i]
+		v.totals, v.counted = st.sumValidator(epochs, a, &st.roster.members[i], shown.Zero)
+	}
+}
+
+func (st *state) epochs(first, last duty.Epoch) []*settledEpoch {
+	epochs := make([]*settledEpoch, 0, last-first+1)
+	for e := first; e <= last; e++ {
+		epochs = append(epochs, st.settled[e])
+	}
+	return epochs
+}
+
+func sumNetwork(epochs []*settledEpoch, zero bool) (sum duty.NetworkEpoch) {
+	sum.StakeKnown = true
+	for _, e := range epochs {
+		n := &e.outcome.Network
+		sum.StakeKnown = sum.StakeKnown && n.StakeKnown
+		if !zero {
+			sum.Totals.Add(&n.Totals)
+			sum.ProposerSlashings += n.ProposerSlashings
+			sum.AttesterSlashings += n.AttesterSlashings
+		}
+	}
+	return sum
+}
+
+func sumGroups(epochs []*settledEpoch, zero bool) map[groupKey]duty.Totals {
+	sums := map[groupKey]duty.Totals{}
+	for _, e := range epochs {
+		for k, t := range e.groups {
+			sum := sums[k]
+			if !zero {
+				sum.Add(&t)
+			}
+			sums[k] = sum
+		}
+	}
+	return sums
+}
+
+// sumValidator adds up one validator's epochs; whole is false when an epoch was
+// accounted before the validator was watched.
+func (st *state) sumValidator(epochs []*settledEpoch, a *anchor, m *member, zero bool) (sum duty.Totals, whole bool) {
+	var increments uint64
+	if a != nil {
+		increments = a.records[m.record.Index].increments
+	}
+	whole = true
+	for _, e := range epochs {
+		ordinal, watched := e.outcome.Watch.Ordinal(m.record.Index)
+		if watched && !zero {
+			sum.AddValidator(st.spec, e.outcome.Validators[ordinal], increments)
+		}
+		whole = whole && (watched || e.covers(m))
+	}
+	return sum, whole
+}
+
+// countStreaks counts missed attestations back from the newest settled epoch.
+func (st *state) countStreaks(s *snapshot) {
+	for i := range s.validators {
+		s.validators[i].streak = -1
+	}
+	if !s.isSettled {
+		return
+	}
+	oldest := back(s.settled, streakEpochs-1)
+	var epochs []*settledEpoch // newest first
+	for e := s.settled; e >= oldest && e <= s.settled; e-- {
+		settled, ok := st.valid(e)
+		if !ok {
+			if st.wall == nil || e > *st.wall {
+				epochs = append(epochs, nil) // not read yet
+			}
+			break
+		}
+		epochs = append(epochs, settled)
+	}
+	for i := range st.roster.members {
+		s.validators[i].streak = streakOf(epochs, &st.roster.members[i])
+	}
+}
+
+func streakOf(epochs []*settledEpoch, m *member) (streak int8) {
+	for _, e := range epochs {
+		if e == nil || !e.covers(m) {
+			return -1
+		}
+		ordinal, watched := e.outcome.Watch.Ordinal(m.record.Index)
+		if !watched {
+			return streak // not active then
+		}
+		if v := &e.outcome.Validators[ordinal]; !v.Duty || v.Included {
+			return streak
+		}
+		streak++
+	}
+	return streak
+}
+
+// followUnsettled collects what the head shows of duties that are not settled.
+func (st *state) followUnsettled(s *snapshot) {
+	head, epoch := s.slot, st.headEpoch()
+	s.live = true
+	for e := st.unsettled(); e <= epoch; e++ {
+		d := st.duties[e]
+		if d == nil || d.tally == nil || d.proposers == nil {
+			s.live = false
+			return
+		}
+		links, _ := st.spine.blocks(st.spec.FirstSlot(e), st.spec.LastSlot(e))
+		in := st.outcomeInput(e, links, nil)
+		if in.Check(st.spec, e) != nil {
+			s.live = false
+			return
+		}
+		missed := duty.LiveEpoch(st.spec, e, st.roster.watch, in)
+		for i := range s.validators {
+			v := &s.validators[i]
+			v.blocksMissed += uint16(missed[i].BlocksMissed)
+			v.syncMissed += uint32(missed[i].SyncMissed)
+			if d.tally.Overdue(head, i) {
+				v.overdue++
+			}
+		}
+	}
+	for e := epoch; e <= epoch+1; e++ {
+		st.nextDuties(s, e)
+	}
+	st.syncMembers(s, st.spec.SyncPeriod(epoch), func(v *validatorState) { v.syncCurrent = true })
+	st.syncMembers(s, st.spec.SyncPeriod(epoch)+1, func(v *validatorState) { v.syncNext = true })
+}
+
+func (st *state) nextDuties(s *snapshot, e duty.Epoch) {
+	d := st.duties[e]
+	if d == nil {
+		return
+	}
+	if d.tally != nil {
+		for i := range s.validators {
+			if slot, ok := d.tally.DutySlot(i); ok && slot > s.slot && s.validators[i].nextAttestation == 0 {
+				s.validators[i].nextAttestation = slot
+			}
+		}
+	}
+	for n, proposer := range d.proposers {
+		slot := st.spec.FirstSlot(e) + duty.Slot(n)
+		if i, ok := st.roster.watch.Ordinal(proposer); ok && slot > s.slot && s.validators[i].nextProposal == 0 {
+			s.validators[i].nextProposal = slot
+		}
+	}
+}
+
+func (st *state) syncMembers(s *snapshot, period uint64, mark func(*validatorState)) {
+	for _, index := range st.seats[period] {
+		if i, ok := st.roster.watch.Ordinal(index); ok {
+			mark(&s.validators[i])
+		}
+	}
+}
