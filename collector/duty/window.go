@@ -1,6 +1,9 @@
 package duty
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // SettledEpoch returns the newest epoch that is settled at head: no block can
 // include an attestation for it any more. ok is false before the first one.
@@ -12,8 +15,8 @@ func SettledEpoch(spec *Spec, head Slot) (epoch Epoch, ok bool) {
 }
 
 // SettlesAt returns S(e) = first_slot(e+2)+2: epoch e is settled once the head is
-// at or past it. The last block that can include its attestations is two slots or
-// more below, out of reach of the most common reorgs.
+// at or past it. The last block that can include its attestations is at least three
+// slots below, out of reach of the common reorgs.
 func SettlesAt(spec *Spec, e Epoch) Slot { return spec.FirstSlot(e+2) + 2 }
 
 // WindowConfig says how counters are anchored to the chain: they are sums over
@@ -31,19 +34,19 @@ type WindowConfig struct {
 	ResetSlots uint64
 }
 
-// Validate tells whether there is time within a window to show all that Shown
-// promises, even when ResetSlots slots in a row are empty.
+// maxWindowEpochs keeps slot arithmetic far from overflow; it is years everywhere.
+const maxWindowEpochs = 1 << 20
+
+// Validate tells whether a window has time to show all that Shown promises.
 func (c WindowConfig) Validate(spec *Spec) error {
-	if c.ResetSlots < 1 {
-		return fmt.Errorf("a window needs at least 1 reset slot, or Prometheus cannot see the reset")
-	}
-	if c.Epochs < 2 {
-		return fmt.Errorf("a window of %d epochs is too short: use at least 2", c.Epochs)
-	}
-	// In this order of operations nothing can overflow.
-	if c.ResetSlots > c.Epochs*min(spec.SlotsPerEpoch, 1<<16)/4 || c.Epochs > 1<<32 {
-		return fmt.Errorf("a window of %d epochs of %d slots does not fit %d reset slots: it must be at least four times as long, and at most 2^32 epochs",
-			c.Epochs, spec.SlotsPerEpoch, c.ResetSlots)
+	switch {
+	case c.Epochs < 2 || c.Epochs > maxWindowEpochs:
+		return fmt.Errorf("a window of %d epochs: use 2 to %d", c.Epochs, maxWindowEpochs)
+	case c.ResetSlots < 1:
+		return errors.New("a window without reset slots: use at least 1, or Prometheus cannot see the reset")
+	case c.ResetSlots > c.Epochs*spec.SlotsPerEpoch/4:
+		return fmt.Errorf("a window of %d epochs of %d slots with %d reset slots: use at most a quarter of the window, %d",
+			c.Epochs, spec.SlotsPerEpoch, c.ResetSlots, c.Epochs*spec.SlotsPerEpoch/4)
 	}
 	return nil
 }
@@ -87,7 +90,8 @@ func (c WindowConfig) Shown(spec *Spec, chain Chain) (shown Shown, ok bool) {
 }
 
 // DecidedFrom returns the oldest slot that Shown asks about when the head is at
-// head. It never lies before the attestations of the window's first epoch do.
+// head. That is past the window's first epoch: whoever knows the blocks of the
+// window knows enough.
 func (c WindowConfig) DecidedFrom(spec *Spec, head Slot) Slot {
 	settled, ok := SettledEpoch(spec, head)
 	if !ok {
