@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"strings"
 )
 
 // readDocument reads one JSON answer of the Beacon API, {"data": …} with any other
@@ -354,11 +355,14 @@ func (s *scanner) literal(word string) {
 		return
 	}
 	s.ensure(len(word))
-	if !bytes.HasPrefix(s.buf[s.pos:s.end], []byte(word)) {
+	switch got := string(s.buf[s.pos:min(s.end, s.pos+len(word))]); {
+	case got == word:
+		s.pos += len(word)
+	case strings.HasPrefix(word, got):
+		s.fail(io.ErrUnexpectedEOF)
+	default:
 		s.unexpected()
-		return
 	}
-	s.pos += len(word)
 }
 
 // peek skips white space and returns the byte behind it without consuming it; 0
