@@ -1,0 +1,188 @@
+package beacon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+
+	client "github.com/attestantio/go-eth2-client"
+	"github.com/attestantio/go-eth2-client/api"
+)
+
+var (
+	// ErrUnavailable matches the error of an operation when every node that could be
+	// asked answered that it does not have this: pruned, unknown, or not supported.
+	ErrUnavailable = errors.New("no beacon node has this")
+	// ErrNoNode matches the error of an operation when no node gave any answer.
+	ErrNoNode = errors.New("no beacon node could be asked")
+)
+
+var (
+	errTooLarge     = errors.New("the answer is larger than the limit")
+	errOtherNetwork = errors.New("is on another network than the first node that answered; remove it from the list")
+)
+
+// reason is why a request failed, and the value of the label "reason".
+type reason uint8
+
+const (
+	reasonTimeout reason = iota
+	reasonConnect
+	reasonStatus
+	reasonBody
+	reasonTooLarge
+	reasonDecode
+	reasonCount
+	// uncounted marks what is no failed request.
+	uncounted
+)
+
+// String returns the label value.
+func (r reason) String() string {
+	return [reasonCount]string{"timeout", "connect", "status", "body", "too_large", "decode"}[r]
+}
+
+// statusError is an answer with a status other than 200.
+type statusError struct {
+	status  int
+	message string
+}
+
+func (e *statusError) Error() string {
+	if e.message == "" {
+		return fmt.Sprintf("answered with status %d", e.status)
+	}
+	return fmt.Sprintf("answered with status %d: %s", e.status, e.message)
+}
+
+// transportError is a request without an answer; bodyError an answer that broke off.
+type (
+	transportError struct{ error }
+	bodyError      struct{ error }
+)
+
+func (e *transportError) Unwrap() error { return e.error }
+func (e *bodyError) Unwrap() error      { return e.error }
+
+// behindError is a node that cannot know yet.
+type behindError struct{ message string }
+
+func (e *behindError) Error() string { return e.message }
+
+// callerError is an error of the caller's own callback: no other node can help.
+type callerError struct{ error }
+
+func (e *callerError) Unwrap() error { return e.error }
+
+// failure is what a node gave in place of an answer.
+type failure struct {
+	endpoint    string
+	reason      reason
+	unavailable bool
+	detail      string
+}
+
+func (f *failure) String() string { return f.endpoint + " " + f.detail }
+
+// newFailure puts err into words that are fit for a log: errors of net/http and of
+// the client library name the full address of the node, with any token in it.
+func newFailure(n *node, op operation, err error) *failure {
+	f := &failure{endpoint: n.endpoint, reason: reasonDecode}
+	var (
+		transport *transportError
+		body      *bodyError
+		library   *api.Error
+		status    *statusError
+		behind    *behindError
+		netErr    net.Error
+	)
+	if errors.As(err, &library) {
+		err = &statusError{library.StatusCode, string(library.Data)}
+	}
+	switch {
+	case errors.Is(err, errOtherNetwork):
+		f.reason, f.detail = uncounted, errOtherNetwork.Error()
+	case errors.As(err, &behind):
+		f.reason, f.detail = uncounted, behind.message
+	case errors.Is(err, errTooLarge):
+		f.reason, f.detail = reasonTooLarge, fmt.Sprintf("%v of %d MiB", errTooLarge, op.limit()/mebibyte)
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &netErr) && netErr.Timeout():
+		f.reason, f.detail = reasonTimeout, "did not answer in time"
+	case errors.As(err, &status):
+		f.reason, f.detail = reasonStatus, status.Error()
+		f.unavailable = op.unavailable(status.status)
+	case errors.As(err, &body):
+		f.reason, f.detail = reasonBody, "broke off its answer: "+body.Error()
+	case errors.As(err, &transport):
+		f.reason, f.detail = reasonConnect, "is not reachable: "+transport.Error()
+	case errors.Is(err, client.ErrNotActive):
+		f.reason, f.detail = reasonConnect, "is not reachable"
+	default:
+		f.detail = "gave an answer that makes no sense: " + err.Error()
+	}
+	f.detail = oneLine(n.redact.Replace(f.detail))
+	return f
+}
+
+// oneLine also shortens: a node may answer with a page of HTML.
+func oneLine(text string) string {
+	const longest = 300
+	text = strings.Join(strings.Fields(strings.ToValidUTF8(text, "?")), " ")
+	if len(text) > longest {
+		text = strings.ToValidUTF8(text[:longest], "") + "…"
+	}
+	return text
+}
+
+// operationError is an operation that no node answered.
+type operationError struct {
+	what     string
+	failures []*failure
+	// cause is the end of the caller's context, or nil.
+	cause error
+}
+
+func (e *operationError) Error() string {
+	parts := make([]string, 0, len(e.failures)+1)
+	for _, f := range e.failures {
+		parts = append(parts, f.String())
+	}
+	if e.cause != nil {
+		parts = append(parts, e.cause.Error())
+	}
+	if len(parts) == 0 {
+		parts = append(parts, ErrNoNode.Error())
+	}
+	return "reading " + e.what + ": " + strings.Join(parts, "; ")
+}
+
+func (e *operationError) Unwrap() error { return e.cause }
+
+func (e *operationError) Is(target error) bool {
+	switch {
+	case e.cause != nil:
+		return false
+	case target == ErrUnavailable:
+		return len(e.failures) > 0 && e.unavailable() == len(e.failures)
+	case target == ErrNoNode:
+		for _, f := range e.failures {
+			if f.reason != reasonConnect && f.reason != reasonTimeout && f.detail != errOtherNetwork.Error() {
+				return false
+			}
+		}
+		return true
+	}
+	return false
+}
+
+// unavailable is the number of nodes that answered that they do not have it.
+func (e *operationError) unavailable() (count int) {
+	for _, f := range e.failures {
+		if f.unavailable {
+			count++
+		}
+	}
+	return count
+}
