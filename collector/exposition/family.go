@@ -3,9 +3,9 @@ package exposition
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
-	"sync"
 
 	"github.com/ethereum-validator-monitor/validator-monitor/collector/catalog"
 )
@@ -45,32 +45,30 @@ var escapeValue = strings.NewReplacer(`\`, `\\`, "\n", `\n`, `"`, `\"`)
 // Family is the samples of one metric family and their encoded bytes. It is
 // immutable and safe for concurrent use.
 type Family struct {
-	desc   catalog.Family
-	series []Series
+	desc     catalog.Family
+	series   []Series
+	metadata [formatCount][]byte
 
 	// samples are the sample lines, and ends[i] is where the line of series[i] ends.
 	samples []byte
 	ends    []int
-
-	deflateOnce [2]sync.Once
-	deflated    [2]block
 }
 
 // NewFamily encodes a counter or gauge with its series, in the order given. It
 // takes ownership of series. Lines of series that are equal to those of previous
 // (which may be nil) are copied, not encoded again; when all are equal, previous
-// itself is returned and keeps its compressed bytes too.
+// itself is returned, by which a page knows that nothing changed.
 func NewFamily(desc catalog.Family, series []Series, previous *Family) *Family {
 	if desc.Type != catalog.Counter && desc.Type != catalog.Gauge {
 		panic(fmt.Sprintf("exposition: %s is a %s: only counters and gauges can be encoded", desc.Name, desc.Type))
 	}
-	if previous != nil && previous.desc.Name != desc.Name {
-		previous = nil
-	}
-	if previous != nil && equalSeries(series, previous.series) {
+	if previous == nil || previous.desc.Name != desc.Name {
+		previous = &Family{}
+	} else if slices.EqualFunc(series, previous.series, equal) {
 		return previous
 	}
 	f := &Family{desc: desc, series: series, ends: make([]int, len(series))}
+	f.metadata = [formatCount][]byte{Text: metadata(desc, Text), OpenMetrics: metadata(desc, OpenMetrics)}
 	f.encodeSamples(previous)
 	return f
 }
@@ -84,18 +82,6 @@ func (f *Family) Len() int { return len(f.series) }
 // Series returns the series, which must not be changed.
 func (f *Family) Series() []Series { return f.series }
 
-func equalSeries(a, b []Series) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if !equal(a[i], b[i]) {
-			return false
-		}
-	}
-	return true
-}
-
 func equal(a, b Series) bool {
 	return a.Labels == b.Labels && math.Float64bits(a.Value) == math.Float64bits(b.Value)
 }
@@ -103,11 +89,8 @@ func equal(a, b Series) bool {
 // encodeSamples renders the sample lines. Series at the same place with the same
 // sample as in previous are copied in runs.
 func (f *Family) encodeSamples(previous *Family) {
-	var before []Series
-	if previous != nil {
-		before = previous.series
-		f.samples = make([]byte, 0, len(previous.samples)+256)
-	}
+	before := previous.series
+	f.samples = make([]byte, 0, len(previous.samples)+256)
 	for i := 0; i < len(f.series); {
 		run := i
 		for run < len(f.series) && run < len(before) && equal(f.series[run], before[run]) {
@@ -156,16 +139,16 @@ func appendValue(b []byte, v float64) []byte {
 }
 
 // metadata returns the HELP and TYPE lines. OpenMetrics names a counter's family
-// without the suffix of its sample.
-func (f *Family) metadata(format Format) string {
-	name, help := f.desc.Name, escapeHelp.Replace(f.desc.Help)
+// without the suffix of its sample, and escapes quotes in help.
+func metadata(desc catalog.Family, format Format) []byte {
+	name, help := desc.Name, escapeHelp.Replace(desc.Help)
 	if format == OpenMetrics {
-		help = escapeValue.Replace(f.desc.Help)
-		if f.desc.Type == catalog.Counter {
+		help = escapeValue.Replace(desc.Help)
+		if desc.Type == catalog.Counter {
 			name = strings.TrimSuffix(name, "_total")
 		}
 	}
-	return "# HELP " + name + " " + help + "\n# TYPE " + name + " " + string(f.desc.Type) + "\n"
+	return fmt.Appendf(nil, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, desc.Type)
 }
 
 var escapeHelp = strings.NewReplacer(`\`, `\\`, "\n", `\n`)

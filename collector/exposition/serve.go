@@ -1,12 +1,17 @@
 package exposition
 
 import (
+	"bytes"
+	"errors"
+	"fmt"
 	"net/http"
+	"strconv"
+	"strings"
+	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/expfmt"
 )
-
-type block struct{}
 
 // Serve answers a scrape with page (which may be nil) and the families that
 // fresh (which may be nil) gathers now. Format and compression are what the
@@ -15,5 +20,114 @@ type block struct{}
 // What could be gathered is served even when an error is returned. The error is
 // for the log: the answer has been written by then.
 func Serve(w http.ResponseWriter, r *http.Request, page *Page, fresh prometheus.Gatherer) error {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		http.Error(w, "metrics are read with GET", http.StatusMethodNotAllowed)
+		return nil
+	}
+	if page == nil {
+		page = &Page{}
+	}
+	contentType := expfmt.NegotiateAccept(r.Header, expfmt.FmtOpenMetrics_1_0_0, expfmt.FmtText)
+	w.Header().Set("Content-Type", string(contentType))
+	w.Header().Set("Vary", "Accept, Accept-Encoding")
+
+	s := scratches.Get().(*scratch)
+	defer scratches.Put(s)
+	s.text.Reset()
+	gathering := encodeFresh(&s.text, contentType, page, fresh)
+
+	format := Text
+	if contentType.FormatType() == expfmt.TypeOpenMetrics {
+		format = OpenMetrics
+	}
+	write := writePlain
+	if acceptsGzip(r.Header) {
+		w.Header().Set("Content-Encoding", "gzip")
+		write = writeGzip
+	}
+	return errors.Join(gathering, write(w, page, format, s))
+}
+
+// scratch holds the fresh families while they are written.
+type scratch struct {
+	text     bytes.Buffer
+	deflated []byte
+}
+
+var scratches = sync.Pool{New: func() any { return new(scratch) }}
+
+// encodeFresh gathers and writes what follows the page, up to the end of the
+// exposition. A family that the page has as well is left out: twice the same
+// name would make Prometheus drop the whole scrape.
+func encodeFresh(text *bytes.Buffer, contentType expfmt.Format, page *Page, fresh prometheus.Gatherer) error {
+	var failed error
+	encoder := expfmt.NewEncoder(text, contentType)
+	if fresh != nil {
+		families, err := fresh.Gather()
+		if err != nil {
+			failed = fmt.Errorf("gather the exporter's own metrics: %w", err)
+		}
+		for _, family := range families {
+			if page.has(family.GetName()) {
+				failed = errors.Join(failed, fmt.Errorf("metric family %s is both on the page and freshly gathered: not served twice, register it once", family.GetName()))
+				continue
+			}
+			if err := encoder.Encode(family); err != nil {
+				failed = errors.Join(failed, fmt.Errorf("encode metric family %s: %w", family.GetName(), err))
+			}
+		}
+	}
+	if closer, ok := encoder.(expfmt.Closer); ok {
+		failed = errors.Join(failed, closer.Close())
+	}
+	return failed
+}
+
+func writePlain(w http.ResponseWriter, page *Page, format Format, s *scratch) error {
+	w.Header().Set("Content-Length", strconv.Itoa(page.Size(format)+s.text.Len()))
+	for _, f := range page.families {
+		if err := writeAll(w, f.metadata[format], f.samples); err != nil {
+			return err
+		}
+	}
+	return writeAll(w, s.text.Bytes())
+}
+
+func writeGzip(w http.ResponseWriter, page *Page, format Format, s *scratch) error {
+	start := page.compressed(format)
+	end := deflate(s.deflated[:0], s.text.Bytes())
+	s.deflated = start.followedBy(end).appendTrailer(end.data)
+	w.Header().Set("Content-Length", strconv.Itoa(len(start.data)+len(s.deflated)))
+	return writeAll(w, start.data, s.deflated)
+}
+
+func writeAll(w http.ResponseWriter, parts ...[]byte) error {
+	for _, part := range parts {
+		if _, err := w.Write(part); err != nil {
+			return fmt.Errorf("write the scrape's answer: %w", err)
+		}
+	}
 	return nil
+}
+
+// acceptsGzip tells whether the request takes gzip, by name or by wildcard, with
+// a weight above 0.
+func acceptsGzip(h http.Header) bool {
+	wildcard := false
+	for _, values := range h.Values("Accept-Encoding") {
+		for value := range strings.SplitSeq(values, ",") {
+			coding, parameters, _ := strings.Cut(value, ";")
+			_, weight, weighted := strings.Cut(parameters, "=")
+			q, err := strconv.ParseFloat(strings.TrimSpace(weight), 64)
+			accepted := !weighted || err == nil && q > 0
+			switch strings.ToLower(strings.TrimSpace(coding)) {
+			case "gzip":
+				return accepted
+			case "*":
+				wildcard = accepted
+			}
+		}
+	}
+	return wildcard
 }

@@ -1,0 +1,172 @@
+// Command exposition measures scrapes of 1,000 validators over HTTP on loopback
+// and prints a table of them. It exits with 1 when one costs more than its bound
+// allows. Each is compared with another handler in the same run, turn by turn,
+// because absolute times say little on a shared machine.
+package main
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/ethereum-validator-monitor/validator-monitor/collector/exposition"
+	"github.com/ethereum-validator-monitor/validator-monitor/collector/exposition/expositiontest"
+)
+
+func main() {
+	validators := flag.Int("validators", 1000, "number of validators, 40 series each")
+	rounds := flag.Int("rounds", 100, "scrapes of each kind")
+	flag.Parse()
+	ok, err := run(os.Stdout, *validators, *rounds)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+	}
+	if err != nil || !ok {
+		os.Exit(1)
+	}
+}
+
+func run(out io.Writer, validators, rounds int) (ok bool, err error) {
+	fmt.Fprintf(out, "%d validators, median of %d scrapes over HTTP on loopback\n\n", validators, rounds)
+	fmt.Fprintln(out, "| scrape | encoding | bytes | time | from memory | ratio | bound | registry | speed-up | bound |")
+	fmt.Fprintln(out, "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|")
+	ok = true
+	for _, encoding := range []string{"identity", "gzip"} {
+		m, err := measure(validators, rounds, encoding)
+		if err != nil {
+			return false, err
+		}
+		for _, row := range []struct {
+			name  string
+			took  time.Duration
+			bound float64
+		}{{"unchanged", m.unchanged, 1.5}, {"after one slot", m.changed, 3}} {
+			ratio := float64(row.took) / float64(m.memory)
+			gain := float64(m.registry) / float64(row.took)
+			fmt.Fprintf(out, "| %s | %s | %d | %v | %v | %.2f | ≤ %.1f | %v | %.0f | ≥ 20 |\n", row.name, encoding, m.bytes,
+				row.took.Round(time.Microsecond), m.memory.Round(time.Microsecond), ratio, row.bound,
+				m.registry.Round(time.Millisecond), gain)
+			ok = ok && ratio <= row.bound && gain >= 20
+		}
+	}
+	if !ok {
+		fmt.Fprintln(out, "\nA bound is broken.")
+	}
+	return ok, nil
+}
+
+// medians are the times of one scrape: of a page that did not change, of one
+// after a slot, of the same bytes written from memory, and of the same series
+// made anew for a registry behind promhttp.
+type medians struct {
+	bytes                                int
+	unchanged, changed, memory, registry time.Duration
+}
+
+func measure(validators, rounds int, encoding string) (medians, error) {
+	fleet := expositiontest.NewFleet(validators, 1)
+	self := expositiontest.SelfMetrics()
+	serve := func(w http.ResponseWriter, r *http.Request, page *exposition.Page) {
+		if err := exposition.Serve(w, r, page, self); err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+		}
+	}
+	page := fleet.Page(nil)
+
+	unchanged := newTarget(encoding, func(w http.ResponseWriter, r *http.Request) { serve(w, r, page) })
+	defer unchanged.Close()
+	body, err := unchanged.scrape()
+	if err != nil {
+		return medians{}, err
+	}
+	body = bytes.Clone(body)
+	memory := newTarget(encoding, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+		w.Header().Set("Content-Encoding", encoding)
+		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+		_, _ = w.Write(body)
+	})
+	defer memory.Close()
+	moving := page
+	changed := newTarget(encoding, func(w http.ResponseWriter, r *http.Request) {
+		moving = fleet.Page(moving)
+		serve(w, r, moving)
+	})
+	defer changed.Close()
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(fleet)
+	ordinary := newTarget(encoding, promhttp.HandlerFor(prometheus.Gatherers{registry, self}, promhttp.HandlerOpts{}).ServeHTTP)
+	defer ordinary.Close()
+
+	for round := range rounds {
+		fleet.NextSlot()
+		targets := []*target{memory, unchanged, changed}
+		if round%10 == 0 { // slow, and far from its bound
+			targets = append(targets, ordinary)
+		}
+		for _, t := range targets {
+			if err := t.time(); err != nil {
+				return medians{}, err
+			}
+		}
+	}
+	return medians{
+		bytes: len(body), unchanged: unchanged.median(), changed: changed.median(),
+		memory: memory.median(), registry: ordinary.median(),
+	}, nil
+}
+
+// target is a server with the times that scrapes of it took.
+type target struct {
+	*httptest.Server
+	encoding string
+	body     bytes.Buffer // kept, as Prometheus keeps its own
+	took     []time.Duration
+}
+
+func newTarget(encoding string, handler http.HandlerFunc) *target {
+	return &target{Server: httptest.NewServer(handler), encoding: encoding}
+}
+
+func (t *target) time() error {
+	start := time.Now()
+	_, err := t.scrape()
+	t.took = append(t.took, time.Since(start))
+	return err
+}
+
+// scrape reads the answer as it is sent, without decompressing it: that would
+// cost both sides of a comparison the same and hide the difference.
+func (t *target) scrape() ([]byte, error) {
+	request, err := http.NewRequest(http.MethodGet, t.URL, nil)
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("Accept", "text/plain;version=0.0.4")
+	request.Header.Set("Accept-Encoding", t.encoding)
+	response, err := t.Client().Do(request)
+	if err != nil {
+		return nil, fmt.Errorf("scrape: %w", err)
+	}
+	defer response.Body.Close()
+	t.body.Reset()
+	if _, err := t.body.ReadFrom(response.Body); err != nil {
+		return nil, fmt.Errorf("read the answer: %w", err)
+	}
+	return t.body.Bytes(), nil
+}
+
+func (t *target) median() time.Duration {
+	slices.Sort(t.took)
+	return t.took[len(t.took)/2]
+}
