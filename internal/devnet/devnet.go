@@ -154,9 +154,9 @@ func (d *Devnet) startGeth(ctx context.Context) error {
 }
 
 // startBeacon starts the beacon node on what its data directory holds.
-func (d *Devnet) startBeacon(ctx context.Context) error {
-	local := "127.0.0.1"
-	p, err := startProcess(d.dir, "beacon-chain", d.programs.BeaconChain,
+func (d *Devnet) startBeacon(ctx context.Context, more ...string) error {
+	const local = "127.0.0.1"
+	arguments := []string{
 		"--datadir", d.path("beacon"), "--accept-terms-of-use",
 		"--genesis-state", d.path("genesis.ssz"), "--chain-config-file", d.path("chain-config.yaml"),
 		"--contract-deployment-block", "0", "--chain-id", "32382", "--interop-eth1data-votes",
@@ -167,7 +167,9 @@ func (d *Devnet) startBeacon(ctx context.Context) error {
 		"--p2p-tcp-port", strconv.Itoa(d.ports.p2p), "--p2p-udp-port", strconv.Itoa(d.ports.p2p),
 		"--http-host", local, "--http-port", strconv.Itoa(d.ports.http),
 		"--rpc-host", local, "--rpc-port", strconv.Itoa(d.ports.rpc),
-		"--disable-monitoring")
+		"--disable-monitoring",
+	}
+	p, err := startProcess(d.dir, "beacon-chain", d.programs.BeaconChain, append(arguments, more...)...)
 	if err != nil {
 		return err
 	}
@@ -250,7 +252,9 @@ func (d *Devnet) RestartBeacon(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	if err := d.startBeacon(ctx); err != nil {
+	// Otherwise Prysm goes back to the justified checkpoint and waits for peers to tell
+	// it the rest, while geth refuses to build on a block that is not its newest.
+	if err := d.startBeacon(ctx, "--sync-from", "head"); err != nil {
 		return fmt.Errorf("restart beacon node: %w", err)
 	}
 	d.log.Info("beacon node restarted")
@@ -260,14 +264,13 @@ func (d *Devnet) RestartBeacon(ctx context.Context) error {
 // Stop ends everything and removes the working directory unless it is to be kept. It
 // may be called more than once.
 func (d *Devnet) Stop() {
-	d.endValidators(0)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.stopped {
 		return
 	}
 	d.stopped = true
-	for _, p := range []*process{d.beacon, d.geth} {
+	for _, p := range append(d.validators, d.beacon, d.geth) {
 		if p != nil {
 			p.stop(0)
 		}
