@@ -202,10 +202,16 @@ func TestAVoteThatNoBlockCouldCarryIsLostToTheNetwork(t *testing.T) {
 	}{
 		{"slot after the duty empty", []int{2}, did(2, NotLost, NotLost, Network), absent(Missing, Missing, Network)},
 		{"both timely source slots empty", []int{2, 3}, did(3, Network, NotLost, Network), absent(Network, Missing, Network)},
-		{"only the last block of the next epoch left", []int{2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14},
-			did(14, Network, NotLost, Network), absent(Network, Missing, Network)},
-		{"no block to the end of the next epoch", []int{2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15},
-			absent(Network, Network, Network), absent(Network, Network, Network)},
+		{
+			"only the last block of the next epoch left",
+			[]int{2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14},
+			did(14, Network, NotLost, Network), absent(Network, Missing, Network),
+		},
+		{
+			"no block to the end of the next epoch",
+			[]int{2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15},
+			absent(Network, Network, Network), absent(Network, Network, Network),
+		},
 		{"slot after the next is empty", []int{3}, perfect(), absent(Missing, Missing, Missing)},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -193,7 +193,7 @@ func TestIncreaseIsTheSumOfEvents(t *testing.T) {
 		}
 		slots := tc.window.Epochs * tc.spec.SlotsPerEpoch
 		exactUpTo := int(slots/2 - tc.window.ResetSlots)
-		for seed := range uint64(60) {
+		for seed := range uint64(300) {
 			random := rand.New(rand.NewPCG(seed, slots))
 			simulate(t, random, tc.spec, tc.window, exactUpTo, true)
 			// However long the outage, nothing is counted that did not happen.
@@ -203,31 +203,11 @@ func TestIncreaseIsTheSumOfEvents(t *testing.T) {
 }
 
 // simulate scrapes a random chain with runs of up to longest empty slots, most of
-// them near the slots that matter.
+// them near the borders of windows.
 func simulate(t *testing.T, random *rand.Rand, spec *Spec, window WindowConfig, longest int, exact bool) {
 	t.Helper()
 	const windows = 12
-	length := spec.FirstSlot(Epoch(windows * window.Epochs))
-	blocks := make([]bool, length)
-	odds := random.IntN(3)
-	run := 0
-	pending := 0
-	for slot := range blocks {
-		phase := uint64(slot) % (window.Epochs * spec.SlotsPerEpoch)
-		border := phase < 4*spec.SlotsPerEpoch
-		if pending == 0 && (random.IntN(40) == 0 || border && random.IntN(6) == 0) {
-			pending = longest
-			if random.IntN(2) == 0 {
-				pending = 1 + random.IntN(longest)
-			}
-		}
-		blocks[slot] = slot == 0 || run >= longest || pending == 0 && random.IntN(4) >= odds
-		run, pending = run+1, max(pending-1, 0)
-		if blocks[slot] {
-			run, pending = 0, 0
-		}
-	}
-	s := scraper{window: window, spec: spec, chain: chainOf(blocks), sums: []uint64{0}}
+	s := scraper{window: window, spec: spec, sums: []uint64{0}}
 	for range windows * window.Epochs {
 		events := uint64(0)
 		if random.IntN(3) > 0 {
@@ -235,56 +215,67 @@ func simulate(t *testing.T, random *rand.Rand, spec *Spec, window WindowConfig, 
 		}
 		s.sums = append(s.sums, s.sums[len(s.sums)-1]+events)
 	}
-	slowest := random.IntN(2) == 0
-	for at := Slot(random.Uint64N(window.ResetSlots)); at < length; {
+
+	blocks := make([]bool, spec.FirstSlot(Epoch(windows*window.Epochs)))
+	sparse := random.IntN(3)
+	run, outage := 0, 0 // slots empty so far, and to be
+	for slot := range blocks {
+		border := uint64(slot)%(window.Epochs*spec.SlotsPerEpoch) < 4*spec.SlotsPerEpoch
+		if outage == 0 && (random.IntN(40) == 0 || border && random.IntN(6) == 0) {
+			if outage = longest; random.IntN(2) == 0 {
+				outage = 1 + random.IntN(longest)
+			}
+		}
+		blocks[slot] = slot == 0 || run >= longest || outage == 0 && random.IntN(4) >= sparse
+		run, outage = run+1, max(outage-1, 0)
+		if blocks[slot] {
+			run, outage = 0, 0
+		}
+	}
+	s.chain = chainOf(blocks)
+
+	slow := random.IntN(2) == 0 // as slow as is allowed, all the time
+	for at := Slot(random.Uint64N(window.ResetSlots)); int(at) < len(blocks); {
 		if events, ok := s.scrape(at); ok && (s.increase > events || exact && s.increase != events) {
 			t.Fatalf("%d slots per epoch, %+v, runs up to %d: increase %d at slot %d, events %d",
 				spec.SlotsPerEpoch, window, longest, s.increase, at, events)
 		}
-		at += Slot(window.ResetSlots)
-		if !slowest {
+		if at += Slot(window.ResetSlots); !slow {
 			at -= Slot(random.Uint64N(window.ResetSlots))
 		}
 	}
 }
 
-// Every pair of outages around a border, for the tightest window there is.
+// All pairs of outages around a border, for the tightest window there is.
 func TestIncreaseIsExactForEveryPairOfOutages(t *testing.T) {
 	spec, window := minimal(), WindowConfig{Epochs: 4, ResetSlots: 8}
 	const longest = 4*8/2 - 8
-	const from, border = 74, 82 // S(7), S(8)
-	length := SettlesAt(spec, 17)
-	sums := make([]uint64, spec.EpochOf(length)+2)
-	for e := range sums {
-		sums[e] = uint64(e) // equal windows hide a reset best
+	start, border := SettlesAt(spec, 4), SettlesAt(spec, 8)
+	length := SettlesAt(spec, 13)
+	var sums []uint64
+	for e := range spec.EpochOf(length) {
+		sums = append(sums, uint64(e)) // equal windows hide a reset best
 	}
-	for first := Slot(from - longest); first <= border+8; first++ {
-		for firstLen := range Slot(longest + 1) {
-			for second := first + firstLen + 1; second <= first+firstLen+24; second++ {
-				for _, secondLen := range []Slot{0, 1, 5, 7, longest} {
-					if firstLen == 0 && secondLen == 0 {
-						continue
-					}
+	for first := border - 8 - longest; first <= border+8; first++ {
+		for firstLength := range Slot(longest + 1) {
+			for second := first + firstLength + 1; second <= first+firstLength+24; second++ {
+				for _, secondLength := range []Slot{1, 5, longest} {
 					blocks := make([]bool, length)
-					for slot := range blocks {
-						s := Slot(slot)
-						blocks[s] = (s < first || s >= first+firstLen) && (s < second || s >= second+secondLen)
+					for slot := range length {
+						blocks[slot] = slot-first >= firstLength && slot-second >= secondLength
 					}
-					chain := chainOf(blocks)
+					s := scraper{window: window, spec: spec, chain: chainOf(blocks), sums: sums}
 					for phase := range Slot(8) {
-						s := scraper{window: window, spec: spec, chain: chain, sums: sums}
-						s.seen = true
-						for at := SettlesAt(spec, 4) + phase; at < length; at += 8 {
-							if at < SettlesAt(spec, 4) {
-								continue
-							}
+						s.seen, s.increase = false, 0
+						before := uint64(0)
+						for at := start + phase; at < length; at += 8 {
 							events, _ := s.scrape(at)
-							if at == SettlesAt(spec, 4)+phase {
-								s.increase = events
+							if at < start+8 {
+								before = events
 							}
-							if s.increase != events {
+							if s.increase != events-before {
 								t.Fatalf("empty from %d for %d and from %d for %d, scraped at %d: increase %d, events %d",
-									first, firstLen, second, secondLen, at, s.increase, events)
+									first, firstLength, second, secondLength, at, s.increase, events-before)
 							}
 						}
 					}
