@@ -149,6 +149,7 @@ func (st *state) readNetworkStake(ctx context.Context, c *Collector, first duty.
 		return nil
 	}
 	var network []uint16
+	var balance duty.Gwei
 	err := c.cfg.Source.ActiveValidators(ctx, beacon.StateAt(st.spec.FirstSlot(first)), func(v wire.Validator) error {
 		if v.Index > 1<<26 {
 			return fmt.Errorf("validator index %d is beyond any registry", v.Index)
@@ -157,6 +158,7 @@ func (st *state) readNetworkStake(ctx context.Context, c *Collector, first duty.
 			network = append(network, 0)
 		}
 		network[v.Index] = uint16(min(increments(st.spec, &v), 1<<16-1))
+		balance += v.Balance
 		return nil
 	})
 	if ctx.Err() != nil {
@@ -170,7 +172,7 @@ func (st *state) readNetworkStake(ctx context.Context, c *Collector, first duty.
 	if network == nil {
 		network = []uint16{}
 	}
-	a.network = network
+	a.network, a.networkBalance = network, balance
 	return nil
 }
 

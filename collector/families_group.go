@@ -97,12 +97,16 @@ func (s *snapshot) groupRewards(b *builder) {
 	if s.rewards.byIndex == nil {
 		return
 	}
-	var series []exposition.Series
-	for _, c := range rewardComponents {
-		for g, x := range s.perGroup(func(m *member, _ *validatorState) float64 {
+	sums := make([][]float64, len(rewardComponents))
+	for i, c := range rewardComponents {
+		sums[i] = s.perGroup(func(m *member, _ *validatorState) float64 {
 			return float64(c.value(s.rewards.byIndex[m.record.Index]))
-		}) {
-			series = append(series, exposition.Series{Labels: s.roster.groups[g].series + `,component="` + c.label + `"`, Value: x})
+		})
+	}
+	var series []exposition.Series
+	for g := range s.roster.groups {
+		for i, c := range rewardComponents {
+			series = append(series, exposition.Series{Labels: s.roster.groups[g].series + `,component="` + c.label + `"`, Value: sums[i][g]})
 		}
 	}
 	b.add("ethereum_group_attestation_reward_gwei", series)
@@ -121,26 +125,18 @@ func (s *snapshot) groupLive(b *builder, st *state) {
 	b.add("ethereum_group_sync_missed_unsettled", s.groupSeries(s.perGroup(func(_ *member, v *validatorState) float64 { return float64(v.syncMissed) })))
 	s.groupProposals(b)
 
+	current := s.perGroup(func(_ *member, v *validatorState) float64 { return boolValue(v.syncCurrent) })
+	next := s.perGroup(func(_ *member, v *validatorState) float64 { return boolValue(v.syncNext) })
+	nextKnown := st.seats[s.spec.SyncPeriod(s.spec.EpochOf(s.slot))+1] != nil
 	var members []exposition.Series
-	for _, p := range []struct {
-		label string
-		in    func(v *validatorState) bool
-	}{
-		{"current", func(v *validatorState) bool { return v.syncCurrent }},
-		{"next", func(v *validatorState) bool { return v.syncNext }},
-	} {
-		for g, n := range s.perGroup(func(_ *member, v *validatorState) float64 { return boolValue(p.in(v)) }) {
-			if p.label == "next" && !s.nextSeatsKnown(st) {
-				continue
-			}
-			members = append(members, exposition.Series{Labels: s.roster.groups[g].series + `,period="` + p.label + `"`, Value: n})
+	for g := range s.roster.groups {
+		labels := s.roster.groups[g].series
+		members = append(members, exposition.Series{Labels: labels + `,period="current"`, Value: current[g]})
+		if nextKnown {
+			members = append(members, exposition.Series{Labels: labels + `,period="next"`, Value: next[g]})
 		}
 	}
 	b.add("ethereum_group_sync_committee_members", members)
-}
-
-func (s *snapshot) nextSeatsKnown(st *state) bool {
-	return st.seats[s.spec.SyncPeriod(s.spec.EpochOf(s.slot))+1] != nil
 }
 
 func (s *snapshot) groupProposals(b *builder) {

@@ -57,7 +57,7 @@ func (st *state) completedWindow(first, length, finalized duty.Epoch) (w complet
 // completedWindows adds the families of finished windows, which go to long-term storage.
 func (s *snapshot) completedWindows(b *builder, c *Collector, st *state) {
 	var validators, groups, network []row
-	var balances, groupBalances, slashings []exposition.Series
+	var balances, groupBalances, networkBalances, slashings []exposition.Series
 	for _, w := range st.completed(c, s) {
 		label := windowLabel(s.spec, w.first)
 		sum := sumNetwork(w.epochs, false)
@@ -65,6 +65,10 @@ func (s *snapshot) completedWindows(b *builder, c *Collector, st *state) {
 		slashings = append(slashings,
 			exposition.Series{Labels: b.network + `,kind="attester"` + label, Value: float64(sum.AttesterSlashings)},
 			exposition.Series{Labels: b.network + `,kind="proposer"` + label, Value: float64(sum.ProposerSlashings)})
+
+		if w.closes.network != nil {
+			networkBalances = append(networkBalances, exposition.Series{Labels: b.network + label, Value: float64(w.closes.networkBalance)})
+		}
 
 		sums := sumGroups(w.epochs, false)
 		held := make([]float64, len(s.roster.groups))
@@ -94,5 +98,6 @@ func (s *snapshot) completedWindows(b *builder, c *Collector, st *state) {
 	b.totals(s.spec, network, window("ethereum_network"))
 	b.add("ethereum_validator_window_balance_gwei", balances)
 	b.add("ethereum_group_window_balance_gwei", groupBalances)
+	b.add("ethereum_network_window_balance_gwei", networkBalances)
 	b.add("ethereum_network_window_slashings", slashings)
 }

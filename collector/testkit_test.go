@@ -61,7 +61,7 @@ func newTestCollector(t testing.TB, o testOptions) *Collector {
 		Source: pool, Watch: w, Window: o.window, CompletedWindows: o.completed,
 		IndividualLimit: o.individual, OffenderLimit: o.offenders, MaxAge: o.maxAge,
 		NetworkStake: o.stake, Logger: o.logger, Now: o.now,
-	})
+	}, pool, w)
 	if err != nil {
 		t.Fatal(err)
 	}
