@@ -54,10 +54,11 @@ func (p *Pool) Head(ctx context.Context) (Header, error) {
 			return false, err
 		}
 		n.sawHead(header.Slot)
-		if !found || header.Slot > newest.Slot && p.plausible(header.Slot) {
+		plausible := p.plausible(header.Slot)
+		if !found || plausible && (header.Slot > newest.Slot || !p.plausible(newest.Slot)) {
 			newest, found = header, true
 		}
-		return header.Slot >= goal, nil
+		return plausible && header.Slot >= goal, nil
 	})
 	if found {
 		return newest, nil

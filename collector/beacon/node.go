@@ -163,21 +163,6 @@ func splitVersion(text string) (client, version string) {
 	return strings.ToLower(strings.TrimSpace(client)), version
 }
 
-// away is called when the node could not be reached.
-func (n *node) away() {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.down, n.identity = true, nil
-}
-
-// forget drops the identity, and with it a service of the client library that
-// holds itself inactive.
-func (n *node) forget() {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.identity = nil
-}
-
 func (n *node) sawHead(slot duty.Slot) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

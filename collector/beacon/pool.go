@@ -13,7 +13,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	client "github.com/attestantio/go-eth2-client"
 	eth2http "github.com/attestantio/go-eth2-client/http"
 
 	"github.com/ethereum-validator-monitor/validator-monitor/collector/beacon/wire"
@@ -339,30 +338,35 @@ func (p *Pool) attempt(ctx context.Context, n *node, op operation, allowance tim
 		return false, nil, ctx.Err()
 	}
 	fault := newFailure(n, op, err)
-	// Being slow counts against a node only when it had a fair chance.
-	fair := allowance >= min(p.timeoutOf(op), p.cfg.ProbeTimeout)
-	p.blame(n, op, fault, fair, err)
+	p.blame(n, op, fault, allowance)
 	return false, fault, ctx.Err()
 }
 
-// blame keeps the books about a failed request.
-func (p *Pool) blame(n *node, op operation, fault *failure, fair bool, err error) {
-	if fault.reason == uncounted || fault.unavailable && fault.reason == reasonStatus {
+// blame keeps the books about a failed request that had this long.
+func (p *Pool) blame(n *node, op operation, fault *failure, allowance time.Duration) {
+	if fault.reason == uncounted || fault.unavailable {
 		return
 	}
-	if fault.reason == reasonTimeout && !fair {
-		return
+	away := fault.reason == reasonConnect
+	if fault.reason == reasonTimeout {
+		// A node is not to blame for the little time that the caller had left.
+		enough := p.cfg.ProbeTimeout
+		if allowance < min(enough, p.timeoutOf(op)) {
+			return
+		}
+		if op.big() {
+			enough *= slowFactor
+		}
+		away = allowance >= min(enough, p.timeoutOf(op))
 	}
 	n.series.of(op).failures[fault.reason].Inc()
-	switch {
-	case fault.reason == reasonConnect || fault.reason == reasonTimeout:
-		n.away()
-	case errors.Is(err, client.ErrNotActive):
-		n.forget()
-	}
 	n.mu.Lock()
+	defer n.mu.Unlock()
 	n.failing = true
-	n.mu.Unlock()
+	if away {
+		// With the identity goes a service of the client library that holds itself inactive.
+		n.down, n.identity = true, nil
+	}
 }
 
 // admit lets a node answer if it is on the network of the others.

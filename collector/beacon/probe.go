@@ -38,8 +38,12 @@ type health struct {
 // peersAge is how long a node that does not tell its number of peers is left alone.
 const peersAge = 10 * time.Minute
 
-// flight is a probe on its way; done closes when it has ended.
-type flight struct{ done chan struct{} }
+// flight is a probe on its way; done closes when it has ended. reported tells,
+// under the node's lock, that its outcome is known.
+type flight struct {
+	done     chan struct{}
+	reported bool
+}
 
 // Probe asks every node for its health, all at once, and ranks them by it. It
 // returns when every node has answered, at the latest after the probe timeout or
@@ -129,7 +133,6 @@ func (p *Pool) probe(ctx context.Context, n *node) {
 	go func() { peers <- p.peers(ctx, n) }()
 
 	h := health{probed: true}
-	h.Endpoint = n.endpoint
 	err := n.readSyncing(ctx, &h)
 	if err == nil {
 		var id *identity
@@ -145,12 +148,12 @@ func (p *Pool) probe(ctx context.Context, n *node) {
 	}
 	if err != nil {
 		fault := newFailure(n, opSyncing, err)
-		p.blame(n, opSyncing, fault, true, err)
-		n.setHealth(health{NodeHealth: NodeHealth{Endpoint: n.endpoint}, probed: true}, fault.detail)
+		p.blame(n, opSyncing, fault, p.cfg.Timeout)
+		n.setHealth(health{probed: true}, fault)
 		return
 	}
 	h.Up = true
-	n.setHealth(h, "")
+	n.setHealth(h, nil)
 }
 
 // readSyncing is our own reader, since the client library's leaves el_offline out.
@@ -207,40 +210,51 @@ func (p *Pool) peers(ctx context.Context, n *node) *uint64 {
 			return &count
 		}
 	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.noPeersUntil = n.now().Add(peersAge)
+	if newFailure(n, opPeers, err).reason != reasonConnect {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.noPeersUntil = n.now().Add(peersAge)
+	}
 	return nil
 }
 
-// setHealth notes the outcome of a probe; problem is "" when the node is up.
-func (n *node) setHealth(h health, problem string) {
+// setHealth notes the outcome of a probe; fault is nil when the node is up.
+func (n *node) setHealth(h health, fault *failure) {
 	n.mu.Lock()
-	before := n.health
-	n.health = h
-	n.down, n.failing, n.hung = !h.Up, false, false
+	defer n.mu.Unlock()
+	n.flight.reported = true
+	n.down, n.failing = !h.Up, false
+	n.hung = fault != nil && fault.reason == reasonTimeout
 	if h.Up {
 		n.head, n.headKnown = h.HeadSlot, true
+		if n.health.probed && !n.health.Up && !h.PeersKnown {
+			n.noPeersUntil = time.Time{} // it may have been away only just now
+		}
+		n.replaceHealth(h, "")
+		return
 	}
-	n.mu.Unlock()
-	n.logChange(before, h.Up, problem)
+	n.replaceHealth(h, fault.detail)
 }
 
-// missedProbe notes that a probe has not been answered yet.
+// missedProbe notes that the probe has not been answered yet.
 func (n *node) missedProbe() {
 	n.mu.Lock()
-	before := n.health
-	n.health = health{NodeHealth: NodeHealth{Endpoint: n.endpoint}, probed: true}
+	defer n.mu.Unlock()
+	if n.flight.reported {
+		return // just now
+	}
 	n.down, n.hung, n.identity = true, true, nil
-	n.mu.Unlock()
-	n.logChange(before, false, "does not answer in time")
+	n.replaceHealth(health{probed: true}, "did not answer in time")
 }
 
-func (n *node) logChange(before health, up bool, problem string) {
+// replaceHealth also logs a change. The caller holds n.mu.
+func (n *node) replaceHealth(h health, problem string) {
+	before := n.health
+	n.health = h
 	switch {
-	case up && before.probed && !before.Up:
+	case h.Up && before.probed && !before.Up:
 		n.log.Info("Beacon node is back")
-	case !up && (!before.probed || before.Up):
+	case !h.Up && (!before.probed || before.Up):
 		n.log.Warn("Beacon node is down", "error", problem)
 	}
 }
