@@ -1,8 +1,10 @@
 package chainsim
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
+	"fmt"
 	"slices"
 	"sync"
 
@@ -118,7 +120,12 @@ func New(cfg Config) (*Chain, error) {
 			c.ops = append(c.ops, &slashing{f.Slot, false, f.Validators})
 		}
 	}
-	slices.SortStableFunc(c.reorgs, func(a, b Reorg) int { return int(a.Until) - int(b.Until) })
+	slices.SortStableFunc(c.reorgs, func(a, b Reorg) int { return cmp.Compare(a.At, b.At) })
+	for i, r := range c.reorgs {
+		if r.At == 0 || r.Until <= r.At || i > 0 && r.At < c.reorgs[i-1].Until {
+			return nil, fmt.Errorf("reorg of slots %d to %d: give 0 < At < Until, and none that overlap", r.At, r.Until)
+		}
+	}
 
 	genesis := &block{syncBits: newBitset(int(c.preset.SyncCommitteeSize))}
 	c.seal(genesis)
@@ -187,7 +194,7 @@ func (c *Chain) step(slot duty.Slot) {
 	if len(c.reorgs) > 0 {
 		next := c.reorgs[0]
 		forced = slot == next.At || slot == next.Until
-		if slot >= next.Until && next.At > 0 {
+		if slot >= next.Until {
 			parent = c.head.ancestor(next.At - 1)
 		}
 	}

@@ -72,7 +72,7 @@ type LateBlock struct{ Slots Slots }
 
 // Reorg orphans the blocks of the slots At..Until, Until not included: the first
 // block from Until on builds on the newest block before At. Both slots get a block
-// whatever the noise says.
+// whatever the noise says. Reorgs must not overlap.
 type Reorg struct{ At, Until duty.Slot }
 
 // ProposerSlashing puts a slashing of Validator into the first block at or after

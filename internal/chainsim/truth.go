@@ -82,7 +82,7 @@ func (t *Truth) block(slot duty.Slot) *block {
 func (t *Truth) Attestations(epoch duty.Epoch) []Attestation {
 	p := &t.chain.preset
 	shuffled := t.chain.shuffles.committees(epoch)
-	var all []Attestation
+	all := make([]Attestation, 0, len(shuffled.members))
 	begin := make([]int, p.SlotsPerEpoch) // where each slot's duties begin in all
 	for n := range begin {
 		slot := p.FirstSlot(epoch) + duty.Slot(n)
