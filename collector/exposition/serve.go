@@ -49,10 +49,11 @@ func Serve(w http.ResponseWriter, r *http.Request, page *Page, fresh prometheus.
 	return errors.Join(gathering, write(w, page, format, s))
 }
 
-// scratch holds the fresh families while they are written.
+// scratch is memory of one answer: the text of the fresh families, and what is
+// about to be written.
 type scratch struct {
-	text     bytes.Buffer
-	deflated []byte
+	text bytes.Buffer
+	buf  []byte
 }
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
@@ -84,22 +85,32 @@ func encodeFresh(text *bytes.Buffer, contentType expfmt.Format, page *Page, fres
 	return failed
 }
 
+// writePlain copies families together for few but large writes: each wakes the
+// reader.
 func writePlain(w http.ResponseWriter, page *Page, format Format, s *scratch) error {
 	w.Header().Set("Content-Length", strconv.Itoa(page.Size(format)+s.text.Len()))
+	buf := s.buf[:0]
 	for _, f := range page.families {
-		if err := writeAll(w, f.metadata[format], f.samples); err != nil {
-			return err
+		if len(buf) > 0 && len(buf)+len(f.metadata[format])+len(f.samples) > writeSize {
+			if err := writeAll(w, buf); err != nil {
+				return err
+			}
+			buf = buf[:0]
 		}
+		buf = append(append(buf, f.metadata[format]...), f.samples...)
+		s.buf = buf
 	}
-	return writeAll(w, s.text.Bytes())
+	return writeAll(w, buf, s.text.Bytes())
 }
+
+const writeSize = 1 << 20
 
 func writeGzip(w http.ResponseWriter, page *Page, format Format, s *scratch) error {
 	start := page.compressed(format)
-	end := deflate(s.deflated[:0], s.text.Bytes())
-	s.deflated = start.followedBy(end).appendTrailer(end.data)
-	w.Header().Set("Content-Length", strconv.Itoa(len(start.data)+len(s.deflated)))
-	return writeAll(w, start.data, s.deflated)
+	end := deflate(s.buf[:0], s.text.Bytes())
+	s.buf = start.followedBy(end).appendTrailer(end.data)
+	w.Header().Set("Content-Length", strconv.Itoa(len(start.data)+len(s.buf)))
+	return writeAll(w, start.data, s.buf)
 }
 
 func writeAll(w http.ResponseWriter, parts ...[]byte) error {

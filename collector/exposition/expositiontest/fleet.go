@@ -14,6 +14,7 @@ import (
 
 	"github.com/ethereum-validator-monitor/validator-monitor/collector/catalog"
 	"github.com/ethereum-validator-monitor/validator-monitor/collector/exposition"
+	"github.com/ethereum-validator-monitor/validator-monitor/collector/exposition/process"
 )
 
 // Fleet is a number of validators whose families change the way they do on a
@@ -25,6 +26,7 @@ type Fleet struct {
 	headSlot int
 	families map[string][]sample
 	order    []string
+	changed  map[string]bool
 }
 
 type sample struct {
@@ -37,7 +39,7 @@ type sample struct {
 func NewFleet(validators int, seed uint64) *Fleet {
 	f := &Fleet{
 		random: rand.New(rand.NewPCG(seed, seed)), headSlot: 13_000_000,
-		duty: make([]int, validators), families: map[string][]sample{},
+		duty: make([]int, validators), families: map[string][]sample{}, changed: map[string]bool{},
 	}
 	index := 400_000
 	for range validators {
@@ -64,11 +66,12 @@ func (f *Fleet) NextSlot() {
 
 func (f *Fleet) attested(i int) {
 	f.duty[i] = f.headSlot + 1 + f.random.IntN(slotsPerEpoch)
-	f.families["ethereum_validator_next_attestation_timestamp_seconds"][i].value = float64(1_606_824_023 + 12*f.duty[i])
-	f.families["ethereum_validator_attestations_overdue"][i].value = float64(f.random.IntN(50) / 49)
+	f.set("ethereum_validator_next_attestation_timestamp_seconds", i, float64(1_606_824_023+12*f.duty[i]))
+	f.set("ethereum_validator_attestations_overdue", i, float64(f.random.IntN(50)/49))
 }
 
-// Page encodes the fleet's families the way the collector does.
+// Page encodes the families that changed since the last call, and takes the
+// others over from previous, which must be what that call returned.
 func (f *Fleet) Page(previous *exposition.Page) *exposition.Page {
 	before := map[string]*exposition.Family{}
 	if previous != nil {
@@ -78,12 +81,17 @@ func (f *Fleet) Page(previous *exposition.Page) *exposition.Page {
 	}
 	var families []*exposition.Family
 	for _, name := range f.order {
+		if before[name] != nil && !f.changed[name] {
+			families = append(families, before[name])
+			continue
+		}
 		series := make([]exposition.Series, len(f.families[name]))
 		for i, s := range f.families[name] {
 			series[i] = exposition.Series{Labels: s.labels, Value: s.value}
 		}
 		families = append(families, exposition.NewFamily(catalog.MustGet(name), series, before[name]))
 	}
+	clear(f.changed)
 	return exposition.NewPage(families, previous)
 }
 
@@ -127,8 +135,7 @@ func SelfMetrics() *prometheus.Registry {
 		}
 	}
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(durations, collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry.MustRegister(durations, collectors.NewGoCollector(), process.NewCollector())
 	return registry
 }
 
@@ -149,9 +156,9 @@ func (f *Fleet) fill() {
 }
 
 func (f *Fleet) fillHead() {
-	f.families["ethereum_chain_head_slot"][0].value = float64(f.headSlot)
-	f.families["ethereum_chain_slot"][0].value = float64(f.headSlot)
-	f.families["ethereum_chain_snapshot_timestamp_seconds"][0].value = 1_606_824_023 + 12*float64(f.headSlot) + 1.372
+	f.set("ethereum_chain_head_slot", 0, float64(f.headSlot))
+	f.set("ethereum_chain_slot", 0, float64(f.headSlot))
+	f.set("ethereum_chain_snapshot_timestamp_seconds", 0, 1_606_824_023+12*float64(f.headSlot)+1.372)
 }
 
 func (f *Fleet) fillValidator(index string) {
@@ -194,6 +201,11 @@ func (f *Fleet) fillCounters(prefix string, scale float64, labels ...string) {
 			f.add(prefix+"_attestation_votes_lost_total", 0, append(labels[:len(labels):len(labels)], vote, cause)...)
 		}
 	}
+}
+
+func (f *Fleet) set(name string, at int, value float64) {
+	f.families[name][at].value = value
+	f.changed[name] = true
 }
 
 func (f *Fleet) add(name string, value float64, labels ...string) {
