@@ -127,6 +127,8 @@ type builder struct {
 	byIndex   map[uint64]int
 	byPubkey  map[[48]byte]int
 	names     map[string]struct{}
+	// named counts calls of add: repetitions too, so that they cost no more than limit.
+	named, limit int
 	// labelSets holds one copy of each set of labels, by its canonical text.
 	labelSets map[string][]Label
 }
@@ -136,6 +138,7 @@ func newBuilder() *builder {
 		byIndex:   map[uint64]int{},
 		byPubkey:  map[[48]byte]int{},
 		names:     map[string]struct{}{},
+		limit:     MaxValidators,
 		labelSets: map[string][]Label{},
 	}
 }
@@ -150,6 +153,9 @@ func (b *builder) list() *List {
 }
 
 func (b *builder) add(at position, e Entry) error {
+	if b.named++; b.named > b.limit {
+		return at.errorf("more than %d validators; split the watch list over several exporters", b.limit)
+	}
 	known, repeated := b.byIndex[e.Index]
 	if e.HasPubkey {
 		known, repeated = b.byPubkey[e.Pubkey]
@@ -159,9 +165,6 @@ func (b *builder) add(at position, e Entry) error {
 			return nil
 		}
 		return at.errorf("validator %s stands at %s with other labels; keep one of the two", e.Key(), b.positions[known])
-	}
-	if len(b.entries) >= MaxValidators {
-		return at.errorf("more than %d validators; split the watch list over several exporters", MaxValidators)
 	}
 	for _, label := range e.Labels {
 		b.names[label.Name] = struct{}{}
@@ -207,11 +210,12 @@ func (b *builder) addIndices(at position, text string, labels []Label) error {
 		switch {
 		case last < first:
 			return at.errorf("range %s ends before it starts; write it as %d-%d", shown(item), last, first)
-		case last-first >= MaxValidators:
-			return at.errorf("range %s holds more than %d validators; check its ends", shown(item), MaxValidators)
+		case last-first >= uint64(b.limit):
+			return at.errorf("range %s holds more than %d validators; check its ends", shown(item), b.limit)
 		}
-		b.entries = slices.Grow(b.entries, int(last-first)+1)
-		b.positions = slices.Grow(b.positions, int(last-first)+1)
+		if more := int(last-first) + 1; b.named+more <= b.limit {
+			b.entries, b.positions = slices.Grow(b.entries, more), slices.Grow(b.positions, more)
+		}
 		for index := first; index <= last; index++ {
 			if err := b.add(at, Entry{Index: index, HasIndex: true, Labels: labels}); err != nil {
 				return err

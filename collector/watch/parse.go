@@ -20,16 +20,26 @@ import (
 // fields, fields given twice and contradicting entries are errors.
 func Parse(name string, text []byte, readFile func(path string) ([]byte, error)) (*List, error) {
 	p := parser{name: name, readFile: readFile, builder: newBuilder()}
+	return p.parse(text)
+}
+
+type parser struct {
+	name     string
+	readFile func(path string) ([]byte, error)
+	builder  *builder
+}
+
+func (p *parser) parse(text []byte) (*List, error) {
 	if len(text) > MaxFileSize {
-		return nil, position{file: name}.errorf("the file has more than %d MiB; split the watch list over several exporters", MaxFileSize>>20)
+		return nil, position{file: p.name}.errorf("the file has more than %d MiB; split the watch list over several exporters", MaxFileSize>>20)
 	}
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
 	var document yaml.Node
 	switch err := decoder.Decode(&document); {
 	case errors.Is(err, io.EOF):
-		return nil, position{file: name}.errorf(`the file is empty; write "validators: []" to watch none`)
+		return nil, position{file: p.name}.errorf(`the file is empty; write "validators: []" to watch none`)
 	case err != nil:
-		return nil, syntaxError(name, text, err)
+		return nil, syntaxError(p.name, text, err)
 	}
 	if err := p.document(document.Content[0]); err != nil {
 		return nil, err
@@ -39,7 +49,7 @@ func Parse(name string, text []byte, readFile func(path string) ([]byte, error))
 	case err == nil:
 		return nil, p.at(&second).errorf("a second YAML document starts here; the watch list is one document")
 	case !errors.Is(err, io.EOF):
-		return nil, syntaxError(name, text, err)
+		return nil, syntaxError(p.name, text, err)
 	}
 	return p.builder.list(), nil
 }
@@ -51,12 +61,6 @@ var reservedLabels = []string{
 }
 
 var labelName = regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]*$`)
-
-type parser struct {
-	name     string
-	readFile func(path string) ([]byte, error)
-	builder  *builder
-}
 
 func (p *parser) at(n *yaml.Node) position { return position{p.name, n.Line, n.Column} }
 

@@ -152,8 +152,6 @@ func TestParseErrorsNameTheLineAndSayWhatToDo(t *testing.T) {
 			`watch.yaml:2:14: validator index "18446744073709551615" is too large; no chain holds more than 1099511627776 validators`},
 		"a huge range": {"validators:\n  - indices: \"0-1000000\"\n", "",
 			`watch.yaml:2:14: range "0-1000000" holds more than 1000000 validators; check its ends`},
-		"too many in sum": {"validators:\n  - indices: 0-999998\n  - indices: 2000000-2000001\n", "",
-			`watch.yaml:3:14: more than 1000000 validators; split the watch list over several exporters`},
 		"a range backwards": {"validators:\n  - indices: 9-7\n", "",
 			`watch.yaml:2:14: range "9-7" ends before it starts; write it as 7-9`},
 		"an open range": {"validators:\n  - indices: 9-\n", "",
@@ -216,6 +214,23 @@ func TestParseErrorsNameTheLineAndSayWhatToDo(t *testing.T) {
 				t.Errorf("got  %s\nwant %s", err, tc.want)
 			}
 		})
+	}
+}
+
+func TestTooManyValidatorsAreRefused(t *testing.T) {
+	b := newBuilder()
+	if b.limit != MaxValidators {
+		t.Errorf("limit %d", b.limit)
+	}
+	b.limit = 3
+	at := position{"watch.yaml", 3, 14}
+	if err := b.addIndices(at, "7-8, 8", nil); err != nil {
+		t.Errorf("3 validators refused: %v", err)
+	}
+	const want = "watch.yaml:3:14: more than 3 validators; split the watch list over several exporters"
+	// Repetitions count, or a small file could keep the exporter busy for hours.
+	if err := b.addIndices(at, "8", nil); err == nil || err.Error() != want {
+		t.Errorf("got  %v\nwant %s", err, want)
 	}
 }
 
@@ -286,19 +301,21 @@ func FuzzParse(f *testing.F) {
 	f.Add("validators: &a [*a]\n", "\n")
 	f.Add("a: &a {b: *a}\n---\n", "0x")
 	f.Fuzz(func(t *testing.T, yaml, keys string) {
-		list, err := Parse("watch.yaml", []byte(yaml), func(path string) ([]byte, error) {
+		p := parser{name: "watch.yaml", builder: newBuilder(), readFile: func(path string) ([]byte, error) {
 			if path != "keys.txt" {
 				return nil, errors.New("no such file")
 			}
 			return []byte(keys), nil
-		})
+		}}
+		p.builder.limit = 1000
+		list, err := p.parse([]byte(yaml))
 		if err != nil {
 			if text := err.Error(); strings.Contains(text, "\n") || !strings.HasPrefix(text, "watch.yaml:") && !strings.HasPrefix(text, "keys.txt:") {
 				t.Fatalf("not one line about the file: %q", text)
 			}
 			return
 		}
-		if len(list.Entries) > MaxValidators || len(list.LabelNames) > MaxLabelNames || !slices.IsSorted(list.LabelNames) {
+		if len(list.Entries) > p.builder.limit || len(list.LabelNames) > MaxLabelNames || !slices.IsSorted(list.LabelNames) {
 			t.Fatalf("%d entries, label names %q", len(list.Entries), list.LabelNames)
 		}
 		seen := map[string]bool{}
