@@ -181,8 +181,11 @@ func reached(ctx context.Context, n *node, service *eth2http.Service, slot duty.
 	return nil
 }
 
-// blockBuffer holds an encoded block while it is decoded.
+// blockBuffer holds an encoded block while it is decoded. Ones that a freak answer
+// has blown up are not kept.
 type blockBuffer struct{ bytes.Buffer }
+
+const keptBuffer = 2 * mebibyte
 
 func (p *Pool) readBlock(ctx context.Context, n *node, spec *duty.Spec, id string) (block *duty.Block, err error) {
 	err = n.get(ctx, "/eth/v2/beacon/blocks/"+id, contentSSZ, func(resp *http.Response) error {
@@ -190,7 +193,11 @@ func (p *Pool) readBlock(ctx context.Context, n *node, spec *duty.Spec, id strin
 			return errors.New("a block in JSON where SSZ was asked for")
 		}
 		buffer := p.blockBuffer.Get().(*blockBuffer)
-		defer p.blockBuffer.Put(buffer)
+		defer func() {
+			if buffer.Cap() <= keptBuffer {
+				p.blockBuffer.Put(buffer)
+			}
+		}()
 		buffer.Reset()
 		if _, err := buffer.ReadFrom(resp.Body); err != nil {
 			return err

@@ -162,21 +162,20 @@ func TestHungNodeTakesNoMoreThanItsShare(t *testing.T) {
 			t.Parallel()
 			sick, well := newNode(t).on(op.path, hang), newNode(t)
 			pool := newPool(t, beacon.Config{Timeout: time.Minute, ProbeTimeout: 100 * time.Millisecond}, sick, well)
-			ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
+			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 			defer cancel()
-			start := time.Now()
 			if err := op.call(ctx, pool); err != nil {
-				t.Error(err)
-			}
-			if took := time.Since(start); took > 1100*time.Millisecond {
-				t.Errorf("took %v of 1.5s, one of two nodes hanging", took)
+				t.Errorf("one of two nodes hangs: %v", err)
 			}
 			if got := sample(t, pool, failures(sick, op.name, "timeout")); got != "1" {
 				t.Errorf("%s failures by timeout, want 1", got)
 			}
-			start = time.Now()
-			if err := op.call(ctx, pool); err != nil || time.Since(start) > 200*time.Millisecond {
-				t.Errorf("second call: %v after %v, want the good node asked first", err, time.Since(start))
+			before := sick.count(op.path)
+			if err := op.call(patience(t), pool); err != nil {
+				t.Error(err)
+			}
+			if sick.count(op.path) != before {
+				t.Error("the node that hung was asked first again")
 			}
 		})
 	}
@@ -284,7 +283,7 @@ func TestCallerWhoGoesAwayIsAnsweredAtOnceAndBlamesNobody(t *testing.T) {
 		if err := op.call(ctx, pool); !errors.Is(err, context.Canceled) || errors.Is(err, beacon.ErrUnavailable) {
 			t.Errorf("%s: error %v", op.name, err)
 		}
-		if took := time.Since(start); took > time.Second {
+		if took := time.Since(start); took > 10*time.Second {
 			t.Errorf("%s: took %v", op.name, took)
 		}
 		for line := range strings.Lines(exposition(t, pool)) {
@@ -322,12 +321,14 @@ func TestTimeoutCutsEveryOperation(t *testing.T) {
 		t.Run(op.name, func(t *testing.T) {
 			t.Parallel()
 			n := newNode(t).on(op.path, hang)
-			pool := newPool(t, beacon.Config{Timeout: 60 * time.Millisecond, ProbeTimeout: 20 * time.Millisecond}, n)
+			pool := newPool(t, beacon.Config{Timeout: 200 * time.Millisecond, ProbeTimeout: 20 * time.Millisecond}, n)
+			for _, err := pool.Spec(patience(t)); err != nil; _, err = pool.Spec(patience(t)) {
+			}
 			start := time.Now()
 			if err := op.call(patience(t), pool); err == nil || errors.Is(err, beacon.ErrUnavailable) {
 				t.Errorf("error %v", err)
 			}
-			if took := time.Since(start); took > 1500*time.Millisecond {
+			if took := time.Since(start); took > 10*time.Second {
 				t.Errorf("took %v", took)
 			}
 			if got := sample(t, pool, failures(n, op.name, "timeout")); got != "1" {
@@ -378,23 +379,29 @@ func TestEndlessAndBlownUpAnswersAreCutAtTheLimit(t *testing.T) {
 			}
 		}
 	}
-	for name, answer := range map[string]func(http.ResponseWriter, *http.Request, http.Handler){
-		"endless": func(w http.ResponseWriter, _ *http.Request, _ http.Handler) { endless(w) },
-		"gzip": func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
+	for name, c := range map[string]struct {
+		op     int
+		answer func(http.ResponseWriter, *http.Request, http.Handler)
+	}{
+		"read by us":          {1, func(w http.ResponseWriter, _ *http.Request, _ http.Handler) { endless(w) }},
+		"read by the library": {0, func(w http.ResponseWriter, _ *http.Request, _ http.Handler) { endless(w) }},
+		"packed": {0, func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
 			w.Header().Set("Content-Encoding", "gzip")
 			endless(gzip.NewWriter(w))
-		},
+		}},
 	} {
-		for _, op := range operations[:2] { // one read by the client library, one by us
-			sick, well := newNode(t).on(op.path, answer), newNode(t)
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			op := operations[c.op]
+			sick, well := newNode(t).on(op.path, c.answer), newNode(t)
 			pool := newPool(t, beacon.Config{}, sick, well)
 			if err := op.call(patience(t), pool); err != nil {
-				t.Errorf("%s %s: %v", name, op.name, err)
+				t.Error(err)
 			}
 			if got := sample(t, pool, failures(sick, op.name, "too_large")); got != "1" {
-				t.Errorf("%s %s: %s too large, want 1", name, op.name, got)
+				t.Errorf("%s too large, want 1", got)
 			}
-		}
+		})
 	}
 }
 

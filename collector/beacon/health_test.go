@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/ethereum-validator-monitor/validator-monitor/collector/beacon"
+	"github.com/ethereum-validator-monitor/validator-monitor/collector/duty"
 )
 
 func gauge(name string, n *node) string {
@@ -115,24 +116,21 @@ func TestSmallLagDoesNotChangeTheNode(t *testing.T) {
 }
 
 func TestHeadThatStandsStillOrGoesBackIsLeftForTheNewest(t *testing.T) {
-	for name, stale := range map[string]uint64{"stands still": recordedHead - 1, "goes back": recordedHead - 100} {
+	for name, stale := range map[string]duty.Slot{"stands still": recordedHead - 2, "goes back": 1100} {
 		one, other := newNode(t), newNode(t)
+		one.SetHead(recordedHead - 2)
 		pool := newPool(t, beacon.Config{}, one, other)
-		pool.Probe(patience(t)) // both at the end
-		one.SetHead(recordedHead - 1)
-		one.SetHead(1100)
-		if stale == recordedHead-1 {
-			one.SetHead(recordedHead - 2) // 1277 is empty
-		}
+		pool.Probe(patience(t))
+		one.SetHead(stale)
 		head, err := pool.Head(patience(t))
 		if err != nil || head.Slot != recordedHead {
 			t.Errorf("%s: head at %d, %v", name, head.Slot, err)
 		}
 		// When nobody is ahead any more, the chain itself went back.
-		other.SetHead(1100)
 		one.SetHead(1100)
+		other.SetHead(1100)
 		if head, err = pool.Head(patience(t)); err != nil || head.Slot != 1100 {
-			t.Errorf("%s: head at %d after a reorg of all, %v", name, head.Slot, err)
+			t.Errorf("%s: head at %d after a reorg on every node, %v", name, head.Slot, err)
 		}
 	}
 }
@@ -140,12 +138,12 @@ func TestHeadThatStandsStillOrGoesBackIsLeftForTheNewest(t *testing.T) {
 func TestHeadOfTheNodeThatAnswersWhileTheOneAheadHangs(t *testing.T) {
 	behind, ahead := newNode(t), newNode(t)
 	behind.SetHead(recordedHead - 2)
-	pool := newPool(t, beacon.Config{ProbeTimeout: 100 * time.Millisecond}, behind, ahead)
+	pool := newPool(t, beacon.Config{ProbeTimeout: 500 * time.Millisecond}, behind, ahead)
 	pool.Probe(patience(t))
 	ahead.on("/headers/", hang)
 	start := time.Now()
 	head, err := pool.Head(patience(t))
-	if err != nil || head.Slot != recordedHead-2 || time.Since(start) > time.Second {
+	if err != nil || head.Slot != recordedHead-2 || time.Since(start) > 10*time.Second {
 		t.Errorf("head at %d after %v, %v", head.Slot, time.Since(start), err)
 	}
 }
@@ -222,11 +220,12 @@ func TestOnlyNodesOfOtherNetworksAreNoNodes(t *testing.T) {
 }
 
 func TestHungNodeDelaysOneProbeOnly(t *testing.T) {
+	t.Parallel()
 	sick, well := newNode(t).on("/eth/", hang), newNode(t)
-	pool := newPool(t, beacon.Config{ProbeTimeout: 300 * time.Millisecond}, sick, well)
+	pool := newPool(t, beacon.Config{ProbeTimeout: time.Second}, sick, well)
 	start := time.Now()
 	health := pool.Probe(patience(t))
-	if took := time.Since(start); took < 250*time.Millisecond || took > 2*time.Second {
+	if took := time.Since(start); took < 900*time.Millisecond || took > 10*time.Second {
 		t.Errorf("first probe took %v, want the probe timeout", took)
 	}
 	if health[0].Up || !health[1].Up {
@@ -234,7 +233,7 @@ func TestHungNodeDelaysOneProbeOnly(t *testing.T) {
 	}
 	start = time.Now()
 	health = pool.Probe(patience(t))
-	if took := time.Since(start); took > 150*time.Millisecond {
+	if took := time.Since(start); took > 700*time.Millisecond {
 		t.Errorf("second probe took %v", took)
 	}
 	if health[0].Up || !health[1].Up {
@@ -260,7 +259,7 @@ func TestProbeOfHungNodesOnlyReturnsInTime(t *testing.T) {
 	pool := newPool(t, beacon.Config{ProbeTimeout: 100 * time.Millisecond}, n)
 	for range 3 {
 		start := time.Now()
-		if health := pool.Probe(patience(t)); health[0].Up || time.Since(start) > time.Second {
+		if health := pool.Probe(patience(t)); health[0].Up || time.Since(start) > 10*time.Second {
 			t.Errorf("%+v after %v", health, time.Since(start))
 		}
 	}
@@ -278,7 +277,7 @@ func TestProbeReturnsWhenTheCallerGoes(t *testing.T) {
 	defer cancel()
 	start := time.Now()
 	health := pool.Probe(ctx)
-	if took := time.Since(start); took > time.Second {
+	if took := time.Since(start); took > 8*time.Second {
 		t.Errorf("took %v", took)
 	}
 	if !health[0].Up {
@@ -350,24 +349,26 @@ func TestLabelsDoNotGrowWithTheChain(t *testing.T) {
 	n := newNode(t)
 	pool := newPool(t, beacon.Config{}, n)
 	series := func() int { return strings.Count(exposition(t, pool), "\n") }
-	all := func(slot int) {
-		epoch := 34 + slot%5
+	all := func() {
 		pool.Probe(patience(t))
 		for _, op := range operations {
-			_ = op.call(patience(t), pool)
+			if err := op.call(patience(t), pool); err != nil {
+				t.Error(err)
+			}
 		}
-		_, _ = pool.BlockAtSlot(patience(t), 1100)
-		_, _ = pool.Committees(patience(t), 36, 39)
-		_ = epoch
 	}
-	all(0)
+	all()
 	before := series()
-	for slot := range 20 {
-		all(slot)
-		at := uint64(1100 + slot)
-		_, _ = pool.BlockAtSlot(patience(t), 1100+2)
-		_, _ = pool.ProposerDuties(patience(t), 34)
-		_, _ = pool.Finality(patience(t), beacon.StateID(fmt.Sprint(at)))
+	for i := range 40 {
+		at := duty.Slot(1090 + 4*i)
+		epoch := duty.Epoch(at / 32)
+		// Errors or not, they are other paths.
+		_, _ = pool.BlockAtSlot(patience(t), at)
+		_, _ = pool.ProposerDuties(patience(t), epoch)
+		_, _ = pool.Committees(patience(t), epoch, epoch)
+		_, _ = pool.Finality(patience(t), beacon.StateAt(at))
+		_, _ = pool.HeaderByRoot(patience(t), duty.Root{byte(i)})
+		all()
 	}
 	if after := series(); after != before {
 		t.Errorf("%d lines grew to %d", before, after)

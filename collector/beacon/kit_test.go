@@ -161,7 +161,8 @@ func syncing(headSlot uint64, more string) func(http.ResponseWriter, *http.Reque
 	return writeJSON(fmt.Sprintf(`{"data":{"head_slot":"%d","sync_distance":"0","is_syncing":false,"is_optimistic":false%s}}`, headSlot, more))
 }
 
-// newPool makes a pool of nodes with a log that tests can read.
+// newPool makes a pool of nodes. Its timeouts are long, so that a busy machine fails
+// no test; tests of timeouts set their own.
 func newPool(t *testing.T, cfg beacon.Config, nodes ...*node) *beacon.Pool {
 	t.Helper()
 	for _, n := range nodes {
@@ -171,10 +172,10 @@ func newPool(t *testing.T, cfg beacon.Config, nodes ...*node) *beacon.Pool {
 		cfg.Logger = slog.New(slog.NewTextHandler(testWriter{t}, nil))
 	}
 	if cfg.Timeout == 0 {
-		cfg.Timeout = 5 * time.Second
+		cfg.Timeout = 30 * time.Second
 	}
 	if cfg.ProbeTimeout == 0 {
-		cfg.ProbeTimeout = 2 * time.Second
+		cfg.ProbeTimeout = 10 * time.Second
 	}
 	pool, err := beacon.New(cfg)
 	if err != nil {
@@ -194,7 +195,7 @@ func (w testWriter) Write(line []byte) (int, error) {
 }
 
 func patience(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }
