@@ -186,18 +186,19 @@ func (p *Prometheus) Query(ctx context.Context, expression string, at time.Time)
 	return result, nil
 }
 
-// UnmarshalJSON reads a sample as Prometheus writes it: [seconds, "value"].
+// UnmarshalJSON reads a sample as Prometheus writes it: [seconds,"value"]. A test reads
+// millions of them, so it does without reflection.
 func (s *Sample) UnmarshalJSON(text []byte) error {
-	var seconds float64
-	var value string
-	if err := json.Unmarshal(text, &[]any{&seconds, &value}); err != nil {
-		return fmt.Errorf("sample %s: %w", text, err)
-	}
-	parsed, err := strconv.ParseFloat(value, 64)
+	stamp, quoted, _ := strings.Cut(strings.Trim(string(text), "[]"), ",")
+	seconds, err := strconv.ParseFloat(stamp, 64)
 	if err != nil {
 		return fmt.Errorf("sample %s: %w", text, err)
 	}
-	*s = Sample{Time: time.UnixMilli(int64(seconds*1000 + 0.5)), Value: parsed}
+	value, err := strconv.ParseFloat(strings.Trim(quoted, `"`), 64)
+	if err != nil {
+		return fmt.Errorf("sample %s: %w", text, err)
+	}
+	*s = Sample{Time: time.UnixMilli(int64(seconds*1000 + 0.5)), Value: value}
 	return nil
 }
 

@@ -1,0 +1,170 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/ethereum-validator-monitor/validator-monitor/collector/duty"
+	"github.com/ethereum-validator-monitor/validator-monitor/internal/chainsim"
+)
+
+// Twenty kills, one in each epoch but the first two, over three windows and into the
+// fourth: whatever moment of a window it is, a replica that dies in it loses nothing.
+// The slots of half a second check that the exporter believes the chain, which says so,
+// and not its name.
+func TestTwentyKillsOnASimulatedChain(t *testing.T) {
+	t.Parallel()
+	const (
+		validators               = 160 // cohorts of 20: large enough to tell the network's faults
+		windowEpochs, resetSlots = 6, 8
+		kills                    = 20
+	)
+	ctx, cancel := context.WithTimeout(t.Context(), 6*time.Minute)
+	defer cancel()
+	preset := chainsim.Short()
+	preset.SlotDuration = 500 * time.Millisecond
+	perEpoch := int(preset.SlotsPerEpoch)
+	clock := &stoppable{}
+	sim, err := chainsim.New(chainsim.Config{
+		Preset: preset, Validators: validators, Seed: 5, Network: "simulated",
+		GenesisTime: time.Now().Add(6 * time.Second), Clock: clock.now,
+		Noise: &chainsim.Noise{Miss: 0.04, EmptySlot: 0.06, Late: 0.04, WrongHead: 0.03, WrongTarget: 0.02, SyncMiss: 0.04},
+		Faults: []chainsim.Fault{
+			chainsim.Offline{Validators: chainsim.Range(0, 12)},
+			chainsim.NoProposal{Validators: chainsim.Range(40, 60), Probability: 0.5},
+			chainsim.Reorg{At: 37, Until: 39},
+			chainsim.Outage{Slots: chainsim.Slots{From: 93, To: 104}}, // over the end of an epoch
+			chainsim.Reorg{At: 130, Until: 132},
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(sim.Handler())
+	defer server.Close()
+	spec := sim.Spec()
+
+	r := startReplicas(t, replicaOptions{
+		beaconURL: server.URL, validators: validators, slotsPerEpoch: perEpoch,
+		windowEpochs: windowEpochs, resetSlots: resetSlots,
+		interval: 250 * time.Millisecond,
+	})
+	if time.Now().After(spec.SlotStart(1)) {
+		t.Fatal("the exporters took longer to start than the chain")
+	}
+
+	seed := rand.Uint64()
+	random := rand.New(rand.NewPCG(seed, 0))
+	var slots []int
+	for epoch := 2; epoch < 2+kills; epoch++ {
+		slots = append(slots, epoch*perEpoch+random.IntN(perEpoch))
+	}
+	t.Logf("seed %d: b is killed in the slots %d", seed, slots)
+	running, runCtx := errgroup.WithContext(ctx)
+	running.Go(func() error {
+		return r.killB(runCtx, slots, func(slot int) time.Time { return spec.SlotStart(duty.Slot(slot)) }, random)
+	})
+	running.Go(func() error {
+		// In the middle of the fourth window, past its zeros.
+		if err := sleepUntil(runCtx, spec.SlotStart(spec.FirstSlot(3*windowEpochs+5)+4)); err != nil {
+			return err
+		}
+		a, err := r.a.scrape(runCtx)
+		if err != nil {
+			return err
+		}
+		if slot, ok := a.one("ethereum_chain_slot"); !ok || slot < float64(sim.Slot())-4 || slot > float64(sim.Slot()) {
+			t.Errorf("ethereum_chain_slot is %v (%t) in slot %d", slot, ok, sim.Slot())
+		}
+		clock.stop()
+		return nil
+	})
+	if err := running.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	epoch, at, err := r.waitShown(ctx, 3*windowEpochs+2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.kills != kills {
+		t.Errorf("b was killed %d times, not %d", r.kills, kills)
+	}
+
+	a, err := increases(ctx, r.prometheus, "a", at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := increases(ctx, r.prometheus, "b", at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	expected := fmt.Sprintf("ethereum_network_attestations_expected_total{network=%q}", network)
+	if rolls := epoch / windowEpochs; a[expected].resets != rolls || b[expected].resets != rolls {
+		t.Errorf("Prometheus saw %d resets of a and %d of b, and %d windows ended", a[expected].resets, b[expected].resets, rolls)
+	}
+	compareIncreases(t, a, b, truthOf(sim, epoch).series(r.group))
+	r.compareBytes(ctx)
+	r.end(ctx)
+}
+
+// truthOf is the history up to an epoch, as the simulator decided it.
+func truthOf(sim *chainsim.Chain, last int) history {
+	truth, spec := sim.Truth(), sim.Spec()
+	h := make(history, last+1)
+	for n := range h {
+		epoch, of := duty.Epoch(n), map[uint64]events{}
+		h[n] = of
+		add := func(v duty.ValidatorIndex, e events) {
+			sum := of[uint64(v)]
+			sum.add(e)
+			of[uint64(v)] = sum
+		}
+		for _, a := range truth.Attestations(epoch) {
+			add(a.Validator, events{
+				expected: 1, included: number(a.Included), delay: int(a.Delay),
+				source: number(a.Source), target: number(a.Target), head: number(a.Head),
+			})
+		}
+		for _, p := range truth.Proposals(epoch) {
+			if p.Slot > 0 { // genesis is nobody's
+				add(p.Proposer, events{blocksExpected: 1, blocksProposed: number(p.Made)})
+			}
+		}
+		for slot := max(spec.FirstSlot(epoch), 1); slot <= spec.LastSlot(epoch); slot++ {
+			for _, seat := range truth.Sync(slot) {
+				add(seat.Validator, events{syncExpected: 1, syncIncluded: number(seat.Included)})
+			}
+		}
+	}
+	return h
+}
+
+// stoppable is the time, until it is stopped.
+type stoppable struct {
+	mu      sync.Mutex
+	stopped time.Time
+}
+
+func (s *stoppable) now() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopped.IsZero() {
+		return time.Now()
+	}
+	return s.stopped
+}
+
+func (s *stoppable) stop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stopped = time.Now()
+}
