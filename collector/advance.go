@@ -172,7 +172,8 @@ func (st *state) invalidate(changed duty.Slot) {
 // readRoster reads the watched validators' records, once an epoch, from the state
 // of the epoch's first slot, so that every replica shows the same.
 func (st *state) readRoster(ctx context.Context, c *Collector, read *bool) error {
-	list, generation := c.cfg.Watch.Current(), c.cfg.Watch.Generation()
+	// The generation is read first: a list that is newer than it is read again.
+	generation, list := c.cfg.Watch.Generation(), c.cfg.Watch.Current()
 	epoch := st.headEpoch()
 	root, _ := st.spine.RootAt(st.spec.FirstSlot(epoch))
 	key := rosterKey{epoch, root, generation}

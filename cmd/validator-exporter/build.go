@@ -11,6 +11,7 @@ import (
 	"github.com/ethereum-validator-monitor/validator-monitor/collector"
 	"github.com/ethereum-validator-monitor/validator-monitor/collector/beacon"
 	"github.com/ethereum-validator-monitor/validator-monitor/collector/duty"
+	"github.com/ethereum-validator-monitor/validator-monitor/collector/exposition/process"
 	"github.com/ethereum-validator-monitor/validator-monitor/collector/watch"
 )
 
@@ -38,7 +39,7 @@ func buildCollector(s *settings, headers http.Header, watcher *watch.Watcher, lo
 	}
 	self := []prometheus.Collector{nodes, watcher, versioncollector.NewCollector("validator_exporter")}
 	if !s.disableExporterMetrics {
-		self = append(self, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+		self = append(self, collectors.NewGoCollector(), process.NewCollector())
 	}
 	c, err := collector.New(collector.Config{
 		Source:           nodes,

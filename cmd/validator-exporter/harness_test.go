@@ -182,10 +182,12 @@ func (o *output) await(t *testing.T, pattern *regexp.Regexp, n int) [][]string {
 	}
 }
 
-// once runs the program to its end.
+// once runs the program to its end, which for an exporter that starts is at once.
 func once(build builder, args ...string) (code int, stdout, stderr string) {
 	var out, errs strings.Builder
-	code = run(args, &out, &errs, nil, build)
+	signals := make(chan os.Signal, 1)
+	signals <- syscall.SIGTERM
+	code = run(args, &out, &errs, signals, build)
 	return code, out.String(), errs.String()
 }
 

@@ -60,7 +60,8 @@ func New(path string, flags []string, logger *slog.Logger, options Options) (*Wa
 // Current returns the newest valid list.
 func (w *Watcher) Current() *List { return w.current.Load() }
 
-// Generation grows whenever Current changes. It starts at 1.
+// Generation grows after each change of Current. It starts at 1. Whoever remembers
+// it for a list must read it before that list.
 func (w *Watcher) Generation() uint64 { return w.generation.Load() }
 
 // Reload reads the list again. When that fails, the previous list stays in use,
