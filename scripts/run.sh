@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 listen=${LISTEN:-127.0.0.1:8080}
 simulator=127.0.0.1:5052
 
-trap 'trap - EXIT; kill 0' EXIT
+trap 'kill $(jobs -p) 2>/dev/null || true; wait' EXIT
 trap 'exit 0' INT TERM
 
 if [ -z "${BEACON_URL:-}" ]; then

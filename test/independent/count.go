@@ -30,6 +30,9 @@ type Seats struct{ Included, Missed int }
 // Result is a count over some epochs.
 type Result struct {
 	SlotsPerEpoch uint64
+	// Blocks tells which slots have a canonical block, up to the end of the epoch after
+	// the last one counted: so long can its attestations be included.
+	Blocks map[uint64]bool
 	// Epochs by number, and in each the outcome of every validator with any duty.
 	Epochs map[uint64]map[uint64]*Outcome
 	// Sync has the seats of every block of these epochs, by slot and validator.
@@ -47,6 +50,7 @@ func Count(ctx context.Context, url string, from, to uint64) (*Result, error) {
 	}
 	c := &count{node: n, blocks: map[uint64]*block{}, result: &Result{
 		SlotsPerEpoch: slotsPerEpoch,
+		Blocks:        map[uint64]bool{},
 		Epochs:        map[uint64]map[uint64]*Outcome{},
 		Sync:          map[uint64]map[uint64]Seats{},
 	}}
@@ -101,6 +105,7 @@ func (c *count) readChain(ctx context.Context, first, last uint64) error {
 			return err
 		}
 		c.blocks[slot] = &block{header.root, signed.Message}
+		c.result.Blocks[slot] = true
 		c.last = slot
 		if slot >= last {
 			return nil
