@@ -178,23 +178,35 @@ func (s scenario) run(t *testing.T) seen {
 	if err != nil {
 		t.Fatal(err)
 	}
-	compareIncreases(t, a, b, happened.series(r.group))
+	compareIncreases(t, a, b, happened.series(r.group, s.windowEpochs))
 	r.compareBytes(ctx)
 	r.end(ctx)
 	t.Logf("the chain saw: %+v", seen)
 	return seen
 }
 
-// historyOf turns a count into a history.
+// historyOf turns a count into a history. Nobody's effective balance changes in the time.
 func historyOf(counted *independent.Result) (history, seen) {
 	var seen seen
-	h := make(history, len(counted.Epochs))
+	h := history{
+		epochs: make([]map[uint64]events, len(counted.Epochs)),
+		ether:  func(uint64, int) uint64 { return 32 },
+	}
+	hasBlock := func(slot uint64) bool { return counted.Blocks[slot] }
 	for epoch, outcomes := range counted.Epochs {
-		h[epoch] = map[uint64]events{}
+		h.epochs[epoch] = map[uint64]events{}
+		duties := map[uint64]attested{}
 		for validator, o := range outcomes {
-			h[epoch][validator] = events{
+			if o.Duty {
+				duties[validator] = attested{o.DutySlot, o.Included, [3]bool{o.Source, o.Target, o.Head}}
+			}
+		}
+		lost := lostVotes(counted.SlotsPerEpoch, epoch, duties, hasBlock)
+		for validator, o := range outcomes {
+			h.epochs[epoch][validator] = events{
 				expected: number(o.Duty), included: number(o.Included),
 				source: number(o.Source), target: number(o.Target), head: number(o.Head), delay: int(o.Delay),
+				lost:           lost[validator],
 				blocksExpected: o.BlocksExpected, blocksProposed: o.BlocksProposed,
 				syncExpected: o.SyncExpected, syncIncluded: o.SyncIncluded,
 			}
@@ -228,10 +240,10 @@ func compareSpans(t *testing.T, spans []span, happened history) {
 		}
 	}
 	wrong.end()
-	if next != len(happened) || single < len(happened)*3/4 {
-		t.Errorf("outcomes: seen up to epoch %d, of %d epochs %d one by one", next-1, len(happened), single)
+	if next != len(happened.epochs) || single < len(happened.epochs)*3/4 {
+		t.Errorf("outcomes: seen up to epoch %d, of %d epochs %d one by one", next-1, len(happened.epochs), single)
 	}
-	t.Logf("outcomes: %d epochs, %d of them one by one, %d validator-epochs equal what other code counts", len(happened), single, validators)
+	t.Logf("outcomes: %d epochs, %d of them one by one, %d validator-epochs equal what other code counts", len(happened.epochs), single, validators)
 }
 
 // compareRewards compares what the observer saw with the node's attestation rewards,

@@ -18,43 +18,137 @@ import (
 // network is the label that all exporters are told to use.
 const network = "e2e"
 
-// events are what a validator's counters count.
+// events are what a validator's counters count, stake apart.
 type events struct {
 	expected, included, source, target, head, delay int
-	blocksExpected, blocksProposed                  int
-	syncExpected, syncIncluded                      int
+	// lost votes: source, target, head; to the network, missing, late or wrong.
+	lost                           [3][3]int
+	blocksExpected, blocksProposed int
+	syncExpected, syncIncluded     int
 }
 
-// counters names the counter of each field, behind its subject's prefix.
-func (e *events) counters() map[string]*int {
-	return map[string]*int{
-		"attestations_expected":             &e.expected,
-		"attestations_included":             &e.included,
-		"attestation_source_votes":          &e.source,
-		"attestation_target_votes":          &e.target,
-		"attestation_head_votes":            &e.head,
-		"attestation_inclusion_delay_slots": &e.delay,
-		"blocks_expected":                   &e.blocksExpected,
-		"blocks_proposed":                   &e.blocksProposed,
-		"sync_committee_expected":           &e.syncExpected,
-		"sync_committee_included":           &e.syncIncluded,
+// counter is a counter behind its subject's prefix, with the labels of its own.
+type counter struct {
+	name, labels string
+	value        *int
+}
+
+// lateOrWrong stands for two causes: of a lost head vote, the counts that the counters
+// are compared with do not tell which of the two it was.
+const lateOrWrong = `,cause="late or wrong"`
+
+func (e *events) counters() []counter {
+	all := []counter{
+		{"attestations_expected", "", &e.expected},
+		{"attestations_included", "", &e.included},
+		{"attestation_source_votes", "", &e.source},
+		{"attestation_target_votes", "", &e.target},
+		{"attestation_head_votes", "", &e.head},
+		{"attestation_inclusion_delay_slots", "", &e.delay},
+		{"blocks_expected", "", &e.blocksExpected},
+		{"blocks_proposed", "", &e.blocksProposed},
+		{"sync_committee_expected", "", &e.syncExpected},
+		{"sync_committee_included", "", &e.syncIncluded},
 	}
+	for i, vote := range []string{"source", "target", "head"} {
+		own := map[string]string{"source": `,cause="late"`, "target": `,cause="wrong"`, "head": lateOrWrong}[vote]
+		for cause, label := range []string{`,cause="network"`, `,cause="missing"`, own} {
+			all = append(all, counter{"attestation_votes_lost", `,vote="` + vote + `"` + label, &e.lost[i][cause]})
+		}
+	}
+	return all
 }
 
 func (e *events) add(other events) {
 	theirs := other.counters()
-	for name, mine := range e.counters() {
-		*mine += *theirs[name]
+	for i, mine := range e.counters() {
+		*mine.value += *theirs[i].value
 	}
 }
 
+// valueOf finds a series of a counter, or the sum of the two that lateOrWrong stands for.
+func valueOf[V any](series map[string]V, key string, number func(V) float64) (value float64, ok bool) {
+	keys := []string{key}
+	if strings.Contains(key, lateOrWrong) {
+		keys = []string{strings.Replace(key, lateOrWrong, `,cause="late"`, 1), strings.Replace(key, lateOrWrong, `,cause="wrong"`, 1)}
+	}
+	for _, key := range keys {
+		found, there := series[key]
+		if !there {
+			return 0, false
+		}
+		value += number(found)
+	}
+	return value, true
+}
+
+// attested is the outcome of one attestation duty.
+type attested struct {
+	slot     uint64
+	included bool
+	earned   [3]bool // source, target, head
+}
+
+// lostVotes counts the votes that each validator lost in an epoch, by cause. A vote is
+// lost to the network when no block could have carried it in time, or when more than
+// half of at least 16 others with duty in the same slot lost it as well.
+func lostVotes(slotsPerEpoch, epoch uint64, duties map[uint64]attested, hasBlock func(slot uint64) bool) map[uint64][3][3]int {
+	root := uint64(1)
+	for (root+1)*(root+1) <= slotsPerEpoch {
+		root++
+	}
+	carried := func(slot, last uint64) bool {
+		for at := slot + 1; at <= last; at++ {
+			if hasBlock(at) {
+				return true
+			}
+		}
+		return false
+	}
+	members, losers := map[uint64]int{}, map[uint64]*[3]int{}
+	for _, d := range duties {
+		members[d.slot]++
+		if losers[d.slot] == nil {
+			losers[d.slot] = new([3]int)
+		}
+		for vote, earned := range d.earned {
+			losers[d.slot][vote] += number(!earned)
+		}
+	}
+	lost := map[uint64][3][3]int{}
+	for validator, d := range duties {
+		var causes [3][3]int
+		for vote, earned := range d.earned {
+			if earned {
+				continue
+			}
+			last := []uint64{d.slot + root, (epoch+2)*slotsPerEpoch - 1, d.slot + 1}[vote]
+			others, lostToo := members[d.slot]-1, losers[d.slot][vote]-1
+			switch {
+			case !carried(d.slot, last) || others >= 16 && 2*lostToo > others:
+				causes[vote][0] = 1
+			case !d.included:
+				causes[vote][1] = 1
+			default:
+				causes[vote][2] = 1
+			}
+		}
+		lost[validator] = causes
+	}
+	return lost
+}
+
 // history holds the events of a chain: by epoch, then by validator.
-type history []map[uint64]events
+type history struct {
+	epochs []map[uint64]events
+	// ether is a validator's effective balance at the beginning of an epoch.
+	ether func(validator uint64, epoch int) uint64
+}
 
 // sum adds up the epochs from..to, to included.
 func (h history) sum(from, to int) map[uint64]events {
 	sums := map[uint64]events{}
-	for _, epoch := range h[from : to+1] {
+	for _, epoch := range h.epochs[from : to+1] {
 		for validator, e := range epoch {
 			sum := sums[validator]
 			sum.add(e)
@@ -64,24 +158,62 @@ func (h history) sum(from, to int) map[uint64]events {
 	return sums
 }
 
+// subjects are the subjects that a validator's events count for, as the beginning of a
+// series: prefix, and labels after the brace.
+func subjects(validator uint64, group string) [][2]string {
+	return [][2]string{
+		{"ethereum_validator_", fmt.Sprintf(`network=%q,validator_index="%d"`, network, validator)},
+		{"ethereum_group_", fmt.Sprintf(`network=%q,group_by="all",group="all"`, network)},
+		{"ethereum_group_", fmt.Sprintf(`network=%q,group_by=%q,group=%q`, network, watchLabel, group)},
+		{"ethereum_network_", fmt.Sprintf(`network=%q`, network)},
+	}
+}
+
 // series returns what each counter has counted at the end of the history, by the
-// series' text. group names the group that a validator is in, for the one watch label
-// of the tests.
-func (h history) series(group func(uint64) string) map[string]float64 {
+// series' text. group names the group that a validator is in.
+func (h history) series(group func(uint64) string, windowEpochs int) map[string]float64 {
 	want := map[string]float64{}
-	for validator, e := range h.sum(0, len(h)-1) {
-		for name, value := range e.counters() {
-			for _, subject := range []string{
-				fmt.Sprintf(`ethereum_validator_%s_total{network=%q,validator_index="%d"}`, name, network, validator),
-				fmt.Sprintf(`ethereum_group_%s_total{network=%q,group_by="all",group="all"}`, name, network),
-				fmt.Sprintf(`ethereum_group_%s_total{network=%q,group_by=%q,group=%q}`, name, network, watchLabel, group(validator)),
-				fmt.Sprintf(`ethereum_network_%s_total{network=%q}`, name, network),
-			} {
-				want[subject] += float64(*value)
+	for validator, e := range h.sum(0, len(h.epochs)-1) {
+		for _, subject := range subjects(validator, group(validator)) {
+			for _, c := range e.counters() {
+				want[subject[0]+c.name+"_total{"+subject[1]+c.labels+"}"] += float64(*c.value)
 			}
 		}
 	}
+	for first := 0; first < len(h.epochs); first += windowEpochs {
+		for key, gwei := range h.stake(group, first, min(first+windowEpochs, len(h.epochs))-1) {
+			want[key] += gwei
+		}
+	}
 	return want
+}
+
+// stake returns the stake sums of one window: balances as at its beginning, weighted by
+// the votes, and whole gwei.
+func (h history) stake(group func(uint64) string, from, to int) map[string]float64 {
+	weighted := map[string]uint64{}
+	for validator, e := range h.sum(from, to) {
+		ether := h.ether(validator, from)
+		var possible, earned, excused uint64
+		for vote, weight := range []uint64{14, 26, 14} {
+			possible += weight * uint64(e.expected)
+			earned += weight * uint64([]int{e.source, e.target, e.head}[vote])
+			excused += weight * uint64(e.lost[vote][0])
+		}
+		for _, subject := range subjects(validator, group(validator)) {
+			key := func(name string) string {
+				return subject[0] + "attestation_stake_" + name + "_gwei_total{" + subject[1] + "}"
+			}
+			weighted[key("possible")] += ether * possible
+			weighted[key("achievable")] += ether * (possible - excused)
+			weighted[key("earned")] += ether * earned
+		}
+	}
+	gwei := map[string]float64{}
+	for key, sum := range weighted {
+		gwei[key] = float64(sum * 1e9 / 54) // below 2^64 up to 340 million ether
+	}
+	return gwei
 }
 
 // watchLabel divides the watched validators into two groups.
@@ -204,19 +336,18 @@ func compareIncreases(t *testing.T, a, b map[string]increase, want map[string]fl
 
 	wrong := complaints{t: t, about: "increases and the chain"}
 	for _, key := range slices.Sorted(maps.Keys(want)) {
-		if in, ok := a[key]; !ok || in.by != want[key] {
-			wrong.errorf("%s: %v on a, the chain has %v", key, in.by, want[key])
-		}
-		if in, ok := b[key]; !ok || in.by != want[key] {
-			wrong.errorf("%s: %v on b, the chain has %v", key, in.by, want[key])
+		for name, replica := range map[string]map[string]increase{"a": a, "b": b} {
+			by, ok := valueOf(replica, key, func(in increase) float64 { return in.by })
+			if !ok || by != want[key] {
+				wrong.errorf("%s: %v on %s (%t), the chain has %v", key, by, name, ok, want[key])
+			}
 		}
 	}
 	wrong.end()
-	compareLost(t, a)
 
 	samplesA, resetsA := extent(a)
 	samplesB, resetsB := extent(b)
-	t.Logf("replicas: %d counters (%d and %d raw samples, %d and %d resets) are equal, %d of them also to what other code counts",
+	t.Logf("replicas: %d counters (%d and %d raw samples, %d and %d resets) are equal, and equal %d that other code counts",
 		len(a), samplesA, samplesB, resetsA, resetsB, len(want))
 }
 
@@ -226,42 +357,4 @@ func extent(increases map[string]increase) (samples, resets int) {
 		samples, resets = samples+in.samples, max(resets, in.resets)
 	}
 	return samples, resets
-}
-
-// compareLost checks that every vote expected was earned or lost by one cause.
-func compareLost(t *testing.T, increases map[string]increase) {
-	t.Helper()
-	wrong := complaints{t: t, about: "lost votes"}
-	balance := map[string]float64{} // by subject and vote
-	for key, in := range increases {
-		name, labels, _ := strings.Cut(strings.TrimSuffix(key, "}"), "{")
-		prefix := strings.Join(strings.SplitN(name, "_", 3)[:2], "_")
-		subject := func(vote string) string { return prefix + "{" + labels + "," + vote }
-		switch strings.TrimPrefix(name, prefix+"_") {
-		case "attestations_expected_total":
-			for _, vote := range []string{"source", "target", "head"} {
-				balance[subject(vote)] += in.by
-			}
-		case "attestation_source_votes_total":
-			balance[subject("source")] -= in.by
-		case "attestation_target_votes_total":
-			balance[subject("target")] -= in.by
-		case "attestation_head_votes_total":
-			balance[subject("head")] -= in.by
-		case "attestation_votes_lost_total":
-			at := strings.Index(labels, `,vote="`)
-			vote, _, _ := strings.Cut(labels[at+len(`,vote="`):], `"`)
-			labels = labels[:at]
-			balance[subject(vote)] -= in.by
-		}
-	}
-	if len(balance) == 0 {
-		t.Error("lost votes: none are counted")
-	}
-	for key, left := range balance {
-		if left != 0 {
-			wrong.errorf("%s: %v more expected than earned and lost", key, left)
-		}
-	}
-	wrong.end()
 }

@@ -85,9 +85,12 @@ func (o *observer) spans(last int) []span {
 		s := span{from, epoch, map[uint64]events{}}
 		for v := range uint64(o.validators) {
 			var e events
-			for name, value := range e.counters() {
-				key := fmt.Sprintf(`ethereum_validator_%s_total{network=%q,validator_index="%d"}`, name, network, v)
-				*value = int(now[key] - before[key])
+			same := func(v float64) float64 { return v }
+			for _, c := range e.counters() {
+				key := fmt.Sprintf(`ethereum_validator_%s_total{network=%q,validator_index="%d"%s}`, c.name, network, v, c.labels)
+				after, _ := valueOf(now, key, same)
+				until, _ := valueOf(before, key, same)
+				*c.value = int(after - until)
 			}
 			s.validators[v] = e
 		}

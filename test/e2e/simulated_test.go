@@ -111,7 +111,7 @@ func TestTwentyKillsOnASimulatedChain(t *testing.T) {
 	if rolls := epoch / windowEpochs; a[expected].resets != rolls || b[expected].resets != rolls {
 		t.Errorf("Prometheus saw %d resets of a and %d of b, and %d windows ended", a[expected].resets, b[expected].resets, rolls)
 	}
-	compareIncreases(t, a, b, truthOf(sim, epoch).series(r.group))
+	compareIncreases(t, a, b, truthOf(sim, epoch).series(r.group, windowEpochs))
 	r.compareBytes(ctx)
 	r.end(ctx)
 }
@@ -119,20 +119,34 @@ func TestTwentyKillsOnASimulatedChain(t *testing.T) {
 // truthOf is the history up to an epoch, as the simulator decided it.
 func truthOf(sim *chainsim.Chain, last int) history {
 	truth, spec := sim.Truth(), sim.Spec()
-	h := make(history, last+1)
-	for n := range h {
+	h := history{
+		epochs: make([]map[uint64]events, last+1),
+		ether: func(validator uint64, epoch int) uint64 {
+			return uint64(truth.EffectiveBalance(duty.ValidatorIndex(validator), duty.Epoch(epoch)) / 1e9)
+		},
+	}
+	hasBlock := func(slot uint64) bool {
+		_, ok := truth.Canonical(duty.Slot(slot))
+		return ok
+	}
+	for n := range h.epochs {
 		epoch, of := duty.Epoch(n), map[uint64]events{}
-		h[n] = of
+		h.epochs[n] = of
 		add := func(v duty.ValidatorIndex, e events) {
 			sum := of[uint64(v)]
 			sum.add(e)
 			of[uint64(v)] = sum
 		}
+		duties := map[uint64]attested{}
 		for _, a := range truth.Attestations(epoch) {
+			duties[uint64(a.Validator)] = attested{uint64(a.Slot), a.Included, [3]bool{a.Source, a.Target, a.Head}}
 			add(a.Validator, events{
 				expected: 1, included: number(a.Included), delay: int(a.Delay),
 				source: number(a.Source), target: number(a.Target), head: number(a.Head),
 			})
+		}
+		for v, lost := range lostVotes(spec.SlotsPerEpoch, uint64(epoch), duties, hasBlock) {
+			add(duty.ValidatorIndex(v), events{lost: lost})
 		}
 		for _, p := range truth.Proposals(epoch) {
 			if p.Slot > 0 { // genesis is nobody's
