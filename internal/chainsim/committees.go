@@ -44,7 +44,7 @@ func (c *committees) cohort(n int) []uint32 {
 	return c.members[c.bounds[n*c.perSlot]:c.bounds[(n+1)*c.perSlot]]
 }
 
-// sizes returns the starts of the n-th slot's committees within its cohort, and the end.
+// within returns the starts of the n-th slot's committees within its cohort, and the end.
 func (c *committees) within(n int) []uint32 {
 	bounds := make([]uint32, c.perSlot+1)
 	for i := range bounds {

@@ -3,7 +3,6 @@ package chainsim
 import (
 	"compress/gzip"
 	"crypto/sha256"
-	"io"
 	"maps"
 	"math"
 	"net/http"
@@ -268,8 +267,6 @@ func (w *cuttingWriter) finish(abort bool) {
 func (w *countingWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 func (w *gzipWriter) Unwrap() http.ResponseWriter     { return w.ResponseWriter }
 func (w *paddingWriter) Unwrap() http.ResponseWriter  { return w.ResponseWriter }
-
-var _ io.Writer = (*countingWriter)(nil)
 
 // view is the chain as a node sees it while it answers one request.
 type view struct {

@@ -522,7 +522,7 @@ func (v *view) indices(ids []string, size int) ([]uint32, error) {
 		if digits, ok := strings.CutPrefix(id, "0x"); ok {
 			var key [48]byte
 			if n, err := hex.Decode(key[:], []byte(digits[:min(len(digits), 96)])); err != nil || n != 48 || len(digits) != 96 {
-				return nil, fmt.Errorf("Invalid validator key: %s", id)
+				return nil, fmt.Errorf("invalid validator key: %s", id)
 			}
 			if index, ok := v.chain.registry.byPubkey(key); ok && int(index) < size {
 				indices = append(indices, index)
@@ -531,7 +531,7 @@ func (v *view) indices(ids []string, size int) ([]uint32, error) {
 		}
 		index, err := strconv.ParseUint(id, 10, 64)
 		if err != nil {
-			return nil, fmt.Errorf("Invalid validator index: %s", id)
+			return nil, fmt.Errorf("invalid validator index: %s", id)
 		}
 		if index < uint64(size) {
 			indices = append(indices, uint32(index))

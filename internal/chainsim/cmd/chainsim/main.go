@@ -7,6 +7,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -21,13 +22,13 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, os.Args[1:]); err != nil && !errors.Is(err, flag.ErrHelp) {
+	if err := run(ctx, os.Args[1:], os.Stdout); err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "chainsim:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, args []string) error {
+func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("chainsim", flag.ContinueOnError)
 	var (
 		listen       = flags.String("listen", "127.0.0.1:5052", "address to serve the Beacon API on")
@@ -68,19 +69,21 @@ func run(ctx context.Context, args []string) error {
 		return fmt.Errorf("serve the Beacon API: %w", err)
 	}
 	server := &http.Server{Handler: chain.Handler(), ReadHeaderTimeout: 10 * time.Second}
-	stopped := context.AfterFunc(ctx, func() {
+	drained := make(chan struct{})
+	context.AfterFunc(ctx, func() {
+		defer close(drained)
 		patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
 		if server.Shutdown(patience) != nil {
 			server.Close()
 		}
 	})
-	defer stopped()
-	fmt.Printf("Beacon API of a simulated %s chain at http://%s: %d validators, %s slots, %d epochs so far, faults: %s\n",
+	fmt.Fprintf(out, "Beacon API of a simulated %s chain at http://%s: %d validators, %s slots, %d epochs so far, faults: %s\n",
 		*preset, listener.Addr(), *validators, p.SlotDuration, *epochs, *faults)
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
+	<-drained
 	return nil
 }
 
