@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/ethereum-validator-monitor/validator-monitor/collector/beacon"
 	"github.com/ethereum-validator-monitor/validator-monitor/collector/beacon/wire"
@@ -158,7 +159,9 @@ func (st *state) readNetworkStake(ctx context.Context, c *Collector, first duty.
 			network = append(network, 0)
 		}
 		network[v.Index] = uint16(min(increments(st.spec, &v), 1<<16-1))
-		balance += v.Balance
+		if strings.HasPrefix(v.Status, "active") {
+			balance += v.Balance
+		}
 		return nil
 	})
 	if ctx.Err() != nil {

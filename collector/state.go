@@ -69,7 +69,7 @@ type anchor struct {
 	records map[duty.ValidatorIndex]anchored
 	// network has every validator's effective balance in increments; nil when not read.
 	network []uint16
-	// networkBalance is the sum of their balances, in gwei.
+	// networkBalance is the sum of the active ones' balances, in gwei.
 	networkBalance duty.Gwei
 	// networkTried: not asked again for this window.
 	networkTried bool

@@ -57,23 +57,24 @@ func (p *Pool) Validators(ctx context.Context, state StateID, ids []string, each
 	return group.Wait()
 }
 
-// ActiveValidators calls each for every active validator of the network, once for
-// each, in no order. An error of each ends it and is returned.
+// ActiveValidators calls each for every validator of the network that is active or
+// pending, which is who has duties now or may soon, once for each, in no order. An
+// error of each ends it and is returned.
 func (p *Pool) ActiveValidators(ctx context.Context, state StateID, each func(wire.Validator) error) error {
 	delivery := once{}
 	read := func(resp *http.Response) error {
 		return wire.ReadValidators(resp.Body, func(v wire.Validator) error {
-			if !strings.HasPrefix(v.Status, "active") {
+			if !strings.HasPrefix(v.Status, "active") && !strings.HasPrefix(v.Status, "pending") {
 				return nil // the node ignored what was asked
 			}
 			return delivery.of(v.Index, func() error { return each(v) })
 		})
 	}
 	return p.ask(ctx, opValidators, "the active validators at state "+string(state), func(ctx context.Context, n *node, _ *eth2http.Service) (bool, error) {
-		err := n.post(ctx, validatorsPath(state), []byte(`{"statuses":["active"]}`), read)
+		err := n.post(ctx, validatorsPath(state), []byte(`{"statuses":["active","pending"]}`), read)
 		var status *statusError
 		if errors.As(err, &status) && status.status < http.StatusInternalServerError {
-			err = n.get(ctx, validatorsPath(state)+"?status=active", contentJSON, read)
+			err = n.get(ctx, validatorsPath(state)+"?status=active,pending", contentJSON, read)
 		}
 		return true, err
 	})

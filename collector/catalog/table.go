@@ -83,11 +83,15 @@ func anchoredFamilies() []Family {
 			}
 			add(s, c.name, c.labels, strings.ReplaceAll(c.help, "{of}", s.of), note)
 		}
+		whose := s.of
+		if s.stakeNote != "" {
+			whose = "of the network's active validators"
+		}
 		out = append(out,
 			Family{
 				Name: s.prefix + "_window_balance_gwei", Type: Gauge, Origin: Chain,
 				Labels: join(s.labels, "window"),
-				Help:   "Balance in gwei " + s.of + " at the end of the completed window that began at the Unix time in the label window." + s.stakeNote,
+				Help:   "Balance in gwei " + whose + " at the end of the completed window that began at the Unix time in the label window." + s.stakeNote,
 			},
 			Family{
 				Name: s.prefix + "_blocks_orphaned_observed_total", Type: Counter, Origin: Observed,
@@ -127,7 +131,7 @@ func validatorFamilies() []Family {
 		gauge("next_proposal_timestamp_seconds", "Unix time at which the slot of the validator's next block proposal after the head begins; absent when none is known."),
 		gauge("sync_committee_member", "1 when the validator is in the sync committee of the period (current or next); absent otherwise.", "period"),
 		gauge("attestation_reward_gwei", "Reward in gwei for the newest settled epoch's attestation, negative for a penalty, by component (source, target, head, inactivity); absent where no beacon node serves rewards.", "component"),
-		gauge("offender", "1 for a watched validator that fails the duty named by offence, worst first; instead of the other ethereum_validator families above --validators.individual-limit validators, and at most --validators.offender-limit series.", "offence"),
+		gauge("offender", "A watched validator that fails a duty, worst first, by offence and how much of it: slashed (1), blocks_missed (proposals in the window and since), missed_attestation_streak (epochs), attestations_overdue, sync_missed (votes not yet settled). Instead of the other ethereum_validator families above --validators.individual-limit validators; at most --validators.offender-limit series.", "offence"),
 	}
 }
 
