@@ -174,6 +174,22 @@ func TestSkippedStringsMayBeLong(t *testing.T) {
 	must[*duty.Committees](t)(wire.ReadCommittees(strings.NewReader(long), minimal(), 9, nil))
 }
 
+func TestLongTokensFailTheSameHoweverTheyArrive(t *testing.T) {
+	for name, token := range map[string]string{
+		"bare": strings.Repeat("x", 3000), "zeros": strings.Repeat("0", 3000),
+		"quoted zeros": `"` + strings.Repeat("0", 3000) + `"`, "string": `"` + strings.Repeat("x", 3000) + `"`,
+	} {
+		for _, key := range []string{"slot", "other"} {
+			text := `{"data":[{"` + key + `":` + token + `,"index":"0"}]}`
+			_, err := wire.ReadCommittees(strings.NewReader(text), minimal(), 9, nil)
+			_, slow := wire.ReadCommittees(iotest.OneByteReader(strings.NewReader(text)), minimal(), 9, nil)
+			if err == nil || slow == nil || err.Error() != slow.Error() {
+				t.Errorf("%s under %q: at once %v, byte by byte %v", name, key, err, slow)
+			}
+		}
+	}
+}
+
 func TestTruncatedCommitteesAreRefused(t *testing.T) {
 	text := answer(epochOfCommittees(minimal(), 9, 1, 2))
 	for n := range text {

@@ -197,8 +197,7 @@ func (s *scanner) number() (n uint64, negative bool) {
 	if quoted {
 		s.pos++
 	}
-	s.ensure(maxToken)
-	b := s.buf[s.pos:s.end]
+	b := s.ahead()
 	i := 0
 	if i < len(b) && b[i] == '-' {
 		negative = true
@@ -223,12 +222,8 @@ func (s *scanner) number() (n uint64, negative bool) {
 	}
 	if quoted {
 		s.exactly('"')
-		return n, negative
 	}
-	if i < len(b) && (b[i] == '.' || b[i]|0x20 == 'e') {
-		s.unexpected()
-	}
-	return n, negative
+	return n, negative // whatever follows a bare number, its caller refuses
 }
 
 // bool reads true or false.
@@ -261,8 +256,7 @@ func (s *scanner) string() []byte {
 	if !s.consume('"') {
 		return nil
 	}
-	s.ensure(maxToken)
-	b := s.buf[s.pos:min(s.end, s.pos+maxToken)]
+	b := s.ahead()
 	n := bytes.IndexByte(b, '"')
 	if n >= 0 && bytes.IndexByte(b[:n], '\\') < 0 {
 		s.pos += n + 1
@@ -335,19 +329,18 @@ func (s *scanner) skipString() {
 
 // skipBare reads over a number, true, false or null. It does not check which.
 func (s *scanner) skipBare() {
-	s.ensure(maxToken)
-	i := s.pos
-	for ; i < s.end; i++ {
-		c := s.buf[i]
+	b := s.ahead()
+	i := 0
+	for ; i < len(b); i++ {
+		c := b[i]
 		if lower := c | 0x20; (lower < 'a' || lower > 'z') && (c < '0' || c > '9') && c != '-' && c != '+' && c != '.' {
 			break
 		}
 	}
-	if i == s.pos || i-s.pos > maxToken {
+	if i == 0 {
 		s.unexpected()
-		return
 	}
-	s.pos = i
+	s.pos += i
 }
 
 func (s *scanner) literal(word string) {
@@ -399,7 +392,7 @@ func (s *scanner) consume(want byte) bool {
 
 // exactly takes want, without white space before it, or fails.
 func (s *scanner) exactly(want byte) {
-	if s.pos == s.end || s.buf[s.pos] != want {
+	if s.ensure(1); s.pos == s.end || s.buf[s.pos] != want {
 		s.unexpected()
 		return
 	}
@@ -417,6 +410,13 @@ func (s *scanner) atEnd() bool {
 		}
 	}
 	return s.err == nil
+}
+
+// ahead returns the next maxToken bytes without consuming them, fewer only where
+// the document ends. What a token is must not depend on how much more has arrived.
+func (s *scanner) ahead() []byte {
+	s.ensure(maxToken)
+	return s.buf[s.pos:min(s.end, s.pos+maxToken)]
 }
 
 // ensure makes n bytes available from pos, fewer only where the document ends.
