@@ -44,7 +44,7 @@ func buildCollector(s *settings, headers http.Header, watcher *watch.Watcher, lo
 	c, err := collector.New(collector.Config{
 		Source:           nodes,
 		Watch:            watcher,
-		Window:           duty.WindowConfig{Epochs: s.windowEpochs, ResetSlots: s.resetSlots},
+		Window:           duty.WindowConfig{Epochs: uint64(s.windowEpochs), ResetSlots: uint64(s.resetSlots)},
 		CompletedWindows: s.completedWindows,
 		IndividualLimit:  s.individualLimit,
 		OffenderLimit:    s.offenderLimit,

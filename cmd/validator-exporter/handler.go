@@ -137,7 +137,7 @@ func limited(limit int, next http.Handler) http.Handler {
 			defer func() { <-places }()
 			next.ServeHTTP(w, r)
 		default:
-			http.Error(w, fmt.Sprintf("%d requests are being served already, which is the limit (--web.max-requests); try again", limit), http.StatusServiceUnavailable)
+			http.Error(w, fmt.Sprintf("too many requests at a time (--web.max-requests=%d); try again", limit), http.StatusServiceUnavailable)
 		}
 	})
 }

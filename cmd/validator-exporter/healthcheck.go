@@ -21,7 +21,7 @@ type healthcheck struct {
 func parseHealthcheck(args []string, stdout io.Writer) (h healthcheck, done bool, err error) {
 	app := kingpin.New(program+" healthcheck", "Asks a running exporter whether it is alive: the exit code is 0 when it is, else 1.")
 	app.Flag("url", "What to ask.").Default("http://127.0.0.1:8080/-/healthy").StringVar(&h.url)
-	app.Flag("timeout", "Longest wait for the answer.").Default("5s").DurationVar(&h.timeout)
+	durationFlag(app, "timeout", "Longest wait for the answer.", "5s", aboveZero, &h.timeout)
 	app.Flag("insecure", "With https, accept any certificate.").BoolVar(&h.insecure)
 	done, err = parse(app, args, stdout)
 	return h, done, err

@@ -91,7 +91,7 @@ func export(s *settings, stdout, stderr io.Writer, signals <-chan os.Signal, bui
 	}
 	validators := len(watcher.Current().Entries)
 	if s.configCheck {
-		fmt.Fprintf(stdout, "the configuration is valid: %d validators, %d beacon nodes\n", validators, len(s.beaconURLs))
+		fmt.Fprintf(stdout, "the configuration is valid; validators: %d, beacon nodes: %d\n", validators, len(s.beaconURLs))
 		return nil
 	}
 	endpoints, err := listen(s.web, handler, logger)

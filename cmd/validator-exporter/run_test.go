@@ -28,31 +28,34 @@ func TestWrongFlagsAndFilesAreOneLine(t *testing.T) {
 		code int
 		want string
 	}{
-		"unknown flag":           {[]string{"--beacon.uri=x"}, 2, "unknown long flag '--beacon.uri'; try --help"},
-		"unknown command":        {[]string{"start"}, 2, "unexpected start; try --help"},
-		"no duration":            {[]string{"--beacon.timeout=10"}, 2, `time: missing unit in duration "10"; try --help`},
-		"no number":              {[]string{"--web.max-requests=many"}, 2, `strconv.ParseFloat: parsing "many": invalid syntax; try --help`},
-		"no choice":              {[]string{"--network.stake=maybe"}, 2, "enum value must be one of auto,always,never, got 'maybe'; try --help"},
-		"zero timeout":           {[]string{"--beacon.timeout=0s"}, 2, "--beacon.timeout=0s: must be more than 0; try --help"},
-		"negative limit":         {[]string{"--validators.individual-limit=-1"}, 2, "--validators.individual-limit=-1: must be at least 0; try --help"},
-		"a window of one epoch":  {[]string{"--counters.window-epochs=1"}, 2, "--counters.window-epochs=1: must be at least 2; try --help"},
-		"no reset slots":         {[]string{"--counters.reset-slots=0"}, 2, "--counters.reset-slots=0: must be at least 1; try --help"},
-		"negative age":           {[]string{"--chain.max-age=-1s"}, 2, "--chain.max-age=-1s: must not be negative; try --help"},
-		"negative offset":        {[]string{"--scrape.timeout-offset=-1s"}, 2, "--scrape.timeout-offset=-1s: must not be negative; try --help"},
-		"path without slash":     {[]string{"--web.telemetry-path=metrics"}, 2, "--web.telemetry-path=metrics: must be a plain path such as /metrics; try --help"},
-		"path with a pattern":    {[]string{"--web.telemetry-path=/{x}"}, 2, "--web.telemetry-path=/{x}: must be a plain path such as /metrics; try --help"},
-		"path that is not clean": {[]string{"--web.telemetry-path=/a/../b"}, 2, "--web.telemetry-path=/a/../b: must be a plain path such as /metrics; try --help"},
-		"path of a profile":      {[]string{"--web.telemetry-path=/debug/pprof/heap"}, 2, "--web.telemetry-path=/debug/pprof/heap: this path is taken; choose another; try --help"},
-		"path that is taken":     {[]string{"--web.telemetry-path=/health"}, 2, "--web.telemetry-path=/health: this path is taken; choose another; try --help"},
-		"no such watch list":     {[]string{"--validators.config=/nowhere/watch.yaml"}, 1, "cannot read the watch list: open /nowhere/watch.yaml: no such file or directory"},
-		"malformed watch list":   {[]string{"--validators.config=" + list}, 1, list + `:2:5: unknown field "indexes"; an entry knows index, indices, pubkey, pubkeys_file or labels`},
-		"no validator":           {[]string{"--validator=0x12"}, 1, `--validator=0x12: public key "0x12" has 2 characters after 0x; a public key is 0x and 96 hexadecimal digits`},
-		"no such headers file":   {[]string{"--beacon.headers-file=/nowhere"}, 1, "cannot read --beacon.headers-file: open /nowhere: no such file or directory"},
-		"malformed headers":      {[]string{"--beacon.headers-file=" + headers}, 1, headers + `:2: not a header; write "Name: value"`},
-		"no such web config":     {[]string{"--web.config.file=/nowhere"}, 1, "--web.config.file=/nowhere: open /nowhere: no such file or directory"},
-		"malformed web config":   {[]string{"--web.config.file=" + webConfig}, 1, "--web.config.file=" + webConfig + ": yaml: unmarshal errors: line 3: field nonsense not found in type web.TLSConfig"},
-		"no address":             {[]string{"--web.listen-address=nowhere"}, 1, "--web.listen-address=nowhere: listen tcp: address nowhere: missing port in address"},
-		"port in use":            {[]string{"--web.listen-address=" + busy.Addr().String()}, 1, "--web.listen-address=" + busy.Addr().String() + ": listen tcp " + busy.Addr().String() + ": bind: address already in use"},
+		"unknown flag":             {[]string{"--beacon.uri=x"}, 2, "unknown long flag '--beacon.uri'; try --help"},
+		"unknown command":          {[]string{"start"}, 2, "unexpected start; try --help"},
+		"no duration":              {[]string{"--beacon.timeout=10"}, 2, "--beacon.timeout=10: must be a duration above 0, such as 1m30s; try --help"},
+		"no number":                {[]string{"--web.max-requests=many"}, 2, "--web.max-requests=many: must be a whole number, at least 0; try --help"},
+		"no choice":                {[]string{"--network.stake=maybe"}, 2, "--network.stake=maybe: must be one of auto, always, never; try --help"},
+		"no log level":             {[]string{"--log.level=loud"}, 2, "--log.level=loud: must be one of info, debug, warn, error; try --help"},
+		"zero timeout":             {[]string{"--beacon.timeout=0s"}, 2, "--beacon.timeout=0s: must be a duration above 0, such as 1m30s; try --help"},
+		"negative limit":           {[]string{"--validators.individual-limit=-1"}, 2, "--validators.individual-limit=-1: must be a whole number, at least 0; try --help"},
+		"a window of one epoch":    {[]string{"--counters.window-epochs=1"}, 2, "--counters.window-epochs=1: must be a whole number, at least 2; try --help"},
+		"no reset slots":           {[]string{"--counters.reset-slots=0"}, 2, "--counters.reset-slots=0: must be a whole number, at least 1; try --help"},
+		"negative age":             {[]string{"--chain.max-age=-1s"}, 2, "--chain.max-age=-1s: must be a duration from 0 on, such as 1m30s; try --help"},
+		"negative offset":          {[]string{"--scrape.timeout-offset=-1s"}, 2, "--scrape.timeout-offset=-1s: must be a duration from 0 on, such as 1m30s; try --help"},
+		"flag without value":       {[]string{"--validators.config"}, 2, "expected argument for flag '--validators.config'; try --help"},
+		"healthcheck without time": {[]string{"healthcheck", "--timeout=0s"}, 2, "--timeout=0s: must be a duration above 0, such as 1m30s; try --help"},
+		"path without slash":       {[]string{"--web.telemetry-path=metrics"}, 2, "--web.telemetry-path=metrics: must be a plain path such as /metrics; try --help"},
+		"path with a pattern":      {[]string{"--web.telemetry-path=/{x}"}, 2, "--web.telemetry-path=/{x}: must be a plain path such as /metrics; try --help"},
+		"path that is not clean":   {[]string{"--web.telemetry-path=/a/../b"}, 2, "--web.telemetry-path=/a/../b: must be a plain path such as /metrics; try --help"},
+		"path of a profile":        {[]string{"--web.telemetry-path=/debug/pprof/heap"}, 2, "--web.telemetry-path=/debug/pprof/heap: this path is taken; choose another; try --help"},
+		"path that is taken":       {[]string{"--web.telemetry-path=/health"}, 2, "--web.telemetry-path=/health: this path is taken; choose another; try --help"},
+		"no such watch list":       {[]string{"--validators.config=/nowhere/watch.yaml"}, 1, "cannot read the watch list: open /nowhere/watch.yaml: no such file or directory"},
+		"malformed watch list":     {[]string{"--validators.config=" + list}, 1, list + `:2:5: unknown field "indexes"; an entry knows index, indices, pubkey, pubkeys_file or labels`},
+		"no validator":             {[]string{"--validator=0x12"}, 1, `--validator=0x12: public key "0x12" has 2 characters after 0x; a public key is 0x and 96 hexadecimal digits`},
+		"no such headers file":     {[]string{"--beacon.headers-file=/nowhere"}, 1, "cannot read --beacon.headers-file: open /nowhere: no such file or directory"},
+		"malformed headers":        {[]string{"--beacon.headers-file=" + headers}, 1, headers + `:2: not a header; write "Name: value"`},
+		"no such web config":       {[]string{"--web.config.file=/nowhere"}, 1, "--web.config.file=/nowhere: open /nowhere: no such file or directory"},
+		"malformed web config":     {[]string{"--web.config.file=" + webConfig}, 1, "--web.config.file=" + webConfig + ": yaml: unmarshal errors: line 3: field nonsense not found in type web.TLSConfig"},
+		"no address":               {[]string{"--web.listen-address=nowhere"}, 1, "--web.listen-address=nowhere: listen tcp: address nowhere: missing port in address"},
+		"port in use":              {[]string{"--web.listen-address=" + busy.Addr().String()}, 1, "--web.listen-address=" + busy.Addr().String() + ": listen tcp " + busy.Addr().String() + ": bind: address already in use"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := &scripted{}
@@ -97,7 +100,7 @@ func TestConfigCheckSaysWhetherAllIsValid(t *testing.T) {
 	list := file(t, "watch.yaml", "validators:\n  - indices: 1-10\n")
 	e := &scripted{}
 	code, stdout, stderr := once(e.build, "--config.check", "--validators.config="+list, "--validator=10,11", "--beacon.url=http://a:1", "--beacon.url=http://b:1")
-	if want := "the configuration is valid: 11 validators, 2 beacon nodes\n"; code != 0 || stdout != want || stderr != "" {
+	if want := "the configuration is valid; validators: 11, beacon nodes: 2\n"; code != 0 || stdout != want || stderr != "" {
 		t.Errorf("code %d, stdout %q, stderr %q; want 0 and %q", code, stdout, stderr, want)
 	}
 	if !e.closed {
