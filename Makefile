@@ -22,7 +22,9 @@ FUZZTIME ?= 30s
 # When set: a file to which each test run appends its numbers of passed and failed tests.
 TEST_COUNTS ?=
 E2E = ./test/... ./internal/devnet/...
-SUMMARY = awk -v counts='$(TEST_COUNTS)' -f scripts/summary.awk
+SUMMARY = awk -v counts="$(TEST_COUNTS)" -v verbose=$(VERBOSE) -f scripts/summary.awk
+# VERBOSE=1 shows what passing tests say.
+VERBOSE ?=
 
 .PHONY: help
 help: ## list the targets
@@ -70,6 +72,7 @@ test: ## all tests that need nothing but Go, with the race detector
 	go test -race -v -timeout 10m ./... 2>&1 | $(SUMMARY)
 
 .PHONY: e2e
+e2e: VERBOSE = 1
 e2e: tools ## real beacon nodes and a real Prometheus, then every fuzz target for FUZZTIME
 	@# Compiled first: a chain of 2-second slots misses blocks while compilers have the processors.
 	go test -tags e2e -exec true $(E2E) > /dev/null
