@@ -160,12 +160,16 @@ func TestCommitteesThatTheHeadStateDoesNotReach(t *testing.T) {
 }
 
 func TestWhatNoNodeHasIsUnavailable(t *testing.T) {
+	one, other := newNode(t), newNode(t)
 	for _, op := range operations {
 		if op.name == "header" || op.name == "block" {
 			continue
 		}
 		for _, code := range []int{400, 404, 500} {
-			one, other := newNode(t).on(op.path, status(code)), newNode(t).on(op.path, status(404))
+			one.heal()
+			other.heal()
+			one.on(op.path, status(code))
+			other.on(op.path, status(404))
 			pool := newPool(t, beacon.Config{}, one, other)
 			if err := op.call(patience(t), pool); !errors.Is(err, beacon.ErrUnavailable) || errors.Is(err, beacon.ErrNoNode) {
 				t.Errorf("%s %d: error %v", op.name, code, err)

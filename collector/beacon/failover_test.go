@@ -139,8 +139,10 @@ func TestEveryOperationMovesOnFromABadNode(t *testing.T) {
 	} {
 		t.Run(bad.name, func(t *testing.T) {
 			t.Parallel()
+			sick, well := newNode(t), newNode(t)
 			for _, op := range operations {
-				sick, well := newNode(t).on(op.path, bad.answer), newNode(t)
+				sick.heal()
+				sick.on(op.path, bad.answer)
 				pool := newPool(t, beacon.Config{}, sick, well)
 				if err := op.call(patience(t), pool); err != nil {
 					t.Errorf("%s: %v", op.name, err)
