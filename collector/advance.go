@@ -191,7 +191,7 @@ func (st *state) readRoster(ctx context.Context, c *Collector, read *bool) error
 	if err != nil {
 		return fmt.Errorf("reading the records of %d validators: %w", len(list.Entries), err)
 	}
-	next := newRoster(st.spec.Network, list, records)
+	next := newRoster(st.spec.Network, list, records, st.roster)
 	if st.roster == nil || st.rosterKey.generation != generation {
 		// A new list may ask for validators that older epochs do not cover: look again.
 		st.wall = nil

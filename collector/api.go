@@ -126,7 +126,7 @@ func scheduled(e duty.Epoch) *uint64 {
 }
 
 func (s *snapshot) validatorJSON(i int) validatorJSON {
-	m, v := &s.roster.members[i], &s.validators[i]
+	m, v, settled := &s.roster.members[i], &s.validators[i], &s.settledBy[i]
 	j := validatorJSON{
 		Index:             number(m.record.Index),
 		Pubkey:            pubkeyString(m.record.Pubkey),
@@ -140,8 +140,8 @@ func (s *snapshot) validatorJSON(i int) validatorJSON {
 		ExitEpoch:         scheduled(m.record.ExitEpoch),
 		WithdrawableEpoch: scheduled(m.record.WithdrawableEpoch),
 	}
-	if v.streak >= 0 {
-		streak := int(v.streak)
+	if settled.streak >= 0 {
+		streak := int(settled.streak)
 		j.MissedStreak = &streak
 	}
 	if s.live {
@@ -154,8 +154,8 @@ func (s *snapshot) validatorJSON(i int) validatorJSON {
 			j.SyncCommittee = append(j.SyncCommittee, "next")
 		}
 	}
-	if s.counters && v.counted {
-		j.Counters = newCountersJSON(s.spec, &v.totals)
+	if s.counters && settled.counted {
+		j.Counters = newCountersJSON(s.spec, &settled.totals)
 	}
 	return j
 }
@@ -285,9 +285,9 @@ func (q *query) matches(index, pubkey, status string, labels []watch.Label) bool
 }
 
 func (q *query) matchesMember(s *snapshot, i int) bool {
-	m, v := &s.roster.members[i], &s.validators[i]
-	if q.offending && !m.record.Slashed && v.streak <= 0 && v.overdue == 0 && v.blocksMissed == 0 && v.syncMissed == 0 &&
-		v.totals.BlocksExpected == v.totals.BlocksProposed {
+	m, v, settled := &s.roster.members[i], &s.validators[i], &s.settledBy[i]
+	if q.offending && !m.record.Slashed && settled.streak <= 0 && v.overdue == 0 && v.blocksMissed == 0 && v.syncMissed == 0 &&
+		settled.totals.BlocksExpected == settled.totals.BlocksProposed {
 		return false
 	}
 	var index, pubkey string

@@ -13,34 +13,17 @@ import (
 // of what it was built from: a set whose key is the same as before is not built
 // again, and keeps its bytes.
 type built struct {
-	settledKey settledKey
-	settled    []*exposition.Family
-	recordKey  recordKey
-	records    []*exposition.Family
-	live       []*exposition.Family
-}
-
-type settledKey struct {
-	roster     *roster
-	shown      duty.Shown
-	firstEpoch duty.Epoch
-	settled    duty.Epoch
-	accounted  uint64
-	finalized  duty.Epoch
-	counters   bool
+	settled   []*exposition.Family // of snapshot.sums
+	recordKey recordKey
+	records   []*exposition.Family
+	live      []*exposition.Family
 }
 
 type recordKey struct {
-	roster    *roster
-	finality  finality
-	accounted uint64
-}
-
-func (st *state) settledKey(s *snapshot) settledKey {
-	return settledKey{
-		roster: s.roster, shown: s.shown, firstEpoch: s.firstEpoch, settled: s.settled,
-		accounted: st.accounted, finalized: s.finality.Finalized, counters: s.counters,
-	}
+	roster   *roster
+	finality finality
+	paid     duty.Epoch // of the rewards
+	rewarded bool
 }
 
 // build makes the snapshot's page.
@@ -52,8 +35,7 @@ func (s *snapshot) build(c *Collector, st *state, previous *snapshot) {
 	}
 	b := &builder{network: exposition.Labels("network", s.spec.Network), individual: s.roster.watch.Len() <= c.cfg.IndividualLimit}
 
-	s.built.settledKey = st.settledKey(s)
-	if previous != nil && s.built.settledKey == before.settledKey {
+	if previous != nil && s.sums == previous.sums {
 		s.built.settled = before.settled
 	} else {
 		s.built.settled = b.with(before.settled, func() {
@@ -63,7 +45,7 @@ func (s *snapshot) build(c *Collector, st *state, previous *snapshot) {
 			s.completedWindows(b, c, st)
 		})
 	}
-	s.built.recordKey = recordKey{s.roster, s.finality, st.accounted}
+	s.built.recordKey = recordKey{s.roster, s.finality, s.rewards.epoch, s.rewards.byIndex != nil}
 	if previous != nil && s.built.recordKey == before.recordKey {
 		s.built.records = before.records
 	} else {
@@ -105,6 +87,41 @@ func (b *builder) with(before []*exposition.Family, build func()) []*exposition.
 func (b *builder) add(name string, series []exposition.Series) {
 	if len(series) > 0 {
 		b.families = append(b.families, exposition.NewFamily(catalog.MustGet(name), series, b.before[name]))
+	}
+}
+
+// addEach adds the family called name with the series that next knows, for 0 to n-1.
+// Most families stay as they are from one head to the next: no memory is taken
+// before a series differs.
+func (b *builder) addEach(name string, n int, next func(i int) (exposition.Series, bool)) {
+	before := b.before[name]
+	var same []exposition.Series // of before, as far as it is the same
+	if before != nil {
+		same = before.Series()
+	}
+	var series []exposition.Series
+	at := 0
+	for i := range n {
+		s, known := next(i)
+		if !known {
+			continue
+		}
+		if series == nil {
+			if at < len(same) && same[at] == s {
+				at++
+				continue
+			}
+			series = append(make([]exposition.Series, 0, n), same[:at]...)
+		}
+		series = append(series, s)
+	}
+	switch {
+	case series != nil:
+		b.add(name, series)
+	case at == len(same) && before != nil:
+		b.families = append(b.families, before)
+	default:
+		b.add(name, same[:at])
 	}
 }
 
@@ -168,7 +185,16 @@ type row struct {
 	labels string
 	window string // of a completed window: the label window, which comes last
 	totals *duty.Totals
-	stake  bool // the stake sums are known
+	stake  bool     // the stake sums are known
+	lost   []string // labels with vote and cause, if there are any rendered
+}
+
+func lostLabels(labels string) []string {
+	out := make([]string, len(lostVotes))
+	for i, l := range lostVotes {
+		out[i] = labels + `,vote="` + l.vote.String() + `",cause="` + l.cause.String() + `"`
+	}
+	return out
 }
 
 // totals adds every anchored counter of the rows, under names made by name.
@@ -191,11 +217,11 @@ func (b *builder) totals(spec *duty.Spec, rows []row, name func(counter string) 
 	}
 	series := make([]exposition.Series, 0, len(rows)*len(lostVotes))
 	for _, r := range rows {
-		for _, l := range lostVotes {
-			series = append(series, exposition.Series{
-				Labels: r.labels + `,vote="` + l.vote.String() + `",cause="` + l.cause.String() + `"` + r.window,
-				Value:  float64(r.totals.Lost[l.vote][l.cause]),
-			})
+		if r.lost == nil {
+			r.lost = lostLabels(r.labels)
+		}
+		for i, l := range lostVotes {
+			series = append(series, exposition.Series{Labels: r.lost[i] + r.window, Value: float64(r.totals.Lost[l.vote][l.cause])})
 		}
 	}
 	b.add(name("attestation_votes_lost"), series)

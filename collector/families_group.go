@@ -35,7 +35,7 @@ func (s *snapshot) groupCounters(b *builder) {
 	known := make([]bool, len(s.roster.groups))
 	for i := range s.validators {
 		for _, g := range s.roster.members[i].groups {
-			if streak := s.validators[i].streak; streak >= 0 {
+			if streak := s.settledBy[i].streak; streak >= 0 {
 				longest[g], known[g] = max(longest[g], streak), true
 			}
 		}

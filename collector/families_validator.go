@@ -9,15 +9,13 @@ import (
 	"github.com/ethereum-validator-monitor/validator-monitor/collector/exposition"
 )
 
-// each adds a family with one series for every validator that value knows.
-func (s *snapshot) each(b *builder, name string, value func(m *member, v *validatorState) (float64, bool)) {
-	series := make([]exposition.Series, 0, len(s.validators))
-	for i := range s.validators {
-		if x, known := value(&s.roster.members[i], &s.validators[i]); known {
-			series = append(series, exposition.Series{Labels: s.roster.members[i].series, Value: x})
-		}
-	}
-	b.add(name, series)
+// each adds a family with one series for every validator, by ordinal, that value
+// knows.
+func (s *snapshot) each(b *builder, name string, value func(i int) (float64, bool)) {
+	b.addEach(name, len(s.validators), func(i int) (exposition.Series, bool) {
+		x, known := value(i)
+		return exposition.Series{Labels: s.roster.members[i].series, Value: x}, known
+	})
 }
 
 // validatorCounters: each watched validator's anchored counters and streak.
@@ -25,16 +23,18 @@ func (s *snapshot) validatorCounters(b *builder) {
 	if !b.individual {
 		return
 	}
-	s.each(b, "ethereum_validator_missed_attestation_streak", func(_ *member, v *validatorState) (float64, bool) {
-		return float64(v.streak), v.streak >= 0
+	s.each(b, "ethereum_validator_missed_attestation_streak", func(i int) (float64, bool) {
+		return float64(s.settledBy[i].streak), s.settledBy[i].streak >= 0
 	})
 	if !s.counters {
 		return
 	}
 	var rows []row
-	for i := range s.validators {
-		if v := &s.validators[i]; v.counted {
-			rows = append(rows, row{labels: s.roster.members[i].series, totals: &v.totals, stake: true})
+	for i := range s.settledBy {
+		if v := &s.settledBy[i]; v.counted {
+			m := &s.roster.members[i]
+			m.render()
+			rows = append(rows, row{labels: m.series, totals: &v.totals, stake: true, lost: m.lost})
 		}
 	}
 	b.totals(s.spec, rows, total("ethereum_validator"))
@@ -48,11 +48,8 @@ func (s *snapshot) validatorRecords(b *builder) {
 	var info, status []exposition.Series
 	for i := range s.roster.members {
 		m := &s.roster.members[i]
-		pairs := []string{"pubkey", pubkeyString(m.record.Pubkey), "withdrawal_type", withdrawalType(m.record.Credentials)}
-		for _, l := range m.labels {
-			pairs = append(pairs, l.Name, l.Value)
-		}
-		info = append(info, exposition.Series{Labels: m.series + "," + exposition.Labels(pairs...), Value: 1})
+		m.render()
+		info = append(info, exposition.Series{Labels: m.info, Value: 1})
 		status = append(status, exposition.Series{Labels: m.series + `,` + exposition.Labels("status", m.record.Status), Value: 1})
 	}
 	for _, e := range s.roster.unknown {
@@ -73,7 +70,7 @@ func (s *snapshot) validatorRecords(b *builder) {
 	b.add("ethereum_validator_status", status)
 
 	record := func(name string, value func(r *wire.Validator) (float64, bool)) {
-		s.each(b, "ethereum_validator_"+name, func(m *member, _ *validatorState) (float64, bool) { return value(&m.record) })
+		s.each(b, "ethereum_validator_"+name, func(i int) (float64, bool) { return value(&s.roster.members[i].record) })
 	}
 	scheduled := func(e duty.Epoch) (float64, bool) { return float64(e), e != duty.FarFutureEpoch }
 	record("balance_gwei", func(r *wire.Validator) (float64, bool) { return float64(r.Balance), true })
@@ -115,20 +112,20 @@ func (s *snapshot) validatorLive(b *builder, st *state) {
 	if !b.individual {
 		return
 	}
-	s.each(b, "ethereum_validator_blocks_orphaned_observed_total", func(m *member, _ *validatorState) (float64, bool) {
-		return float64(st.observed.orphaned[m.record.Index]), true
+	s.each(b, "ethereum_validator_blocks_orphaned_observed_total", func(i int) (float64, bool) {
+		return float64(st.observed.orphaned[s.roster.members[i].record.Index]), true
 	})
 	if !s.live {
 		return
 	}
-	s.each(b, "ethereum_validator_attestations_overdue", func(_ *member, v *validatorState) (float64, bool) { return float64(v.overdue), true })
-	s.each(b, "ethereum_validator_blocks_missed_unsettled", func(_ *member, v *validatorState) (float64, bool) { return float64(v.blocksMissed), true })
-	s.each(b, "ethereum_validator_sync_missed_unsettled", func(_ *member, v *validatorState) (float64, bool) { return float64(v.syncMissed), true })
-	s.each(b, "ethereum_validator_next_attestation_timestamp_seconds", func(_ *member, v *validatorState) (float64, bool) {
-		return start(s.spec, v.nextAttestation), v.nextAttestation > 0
+	s.each(b, "ethereum_validator_attestations_overdue", func(i int) (float64, bool) { return float64(s.validators[i].overdue), true })
+	s.each(b, "ethereum_validator_blocks_missed_unsettled", func(i int) (float64, bool) { return float64(s.validators[i].blocksMissed), true })
+	s.each(b, "ethereum_validator_sync_missed_unsettled", func(i int) (float64, bool) { return float64(s.validators[i].syncMissed), true })
+	s.each(b, "ethereum_validator_next_attestation_timestamp_seconds", func(i int) (float64, bool) {
+		return start(s.spec, s.validators[i].nextAttestation), s.validators[i].nextAttestation > 0
 	})
-	s.each(b, "ethereum_validator_next_proposal_timestamp_seconds", func(_ *member, v *validatorState) (float64, bool) {
-		return start(s.spec, v.nextProposal), v.nextProposal > 0
+	s.each(b, "ethereum_validator_next_proposal_timestamp_seconds", func(i int) (float64, bool) {
+		return start(s.spec, s.validators[i].nextProposal), s.validators[i].nextProposal > 0
 	})
 	var members []exposition.Series
 	for i := range s.validators {
@@ -158,11 +155,11 @@ type offence struct {
 func (s *snapshot) offenders(b *builder, limit int) {
 	var all []offence
 	for i := range s.validators {
-		v := &s.validators[i]
+		v, settled := &s.validators[i], &s.settledBy[i]
 		for rank, o := range []offence{
 			{kind: "slashed", amount: boolValue(s.roster.members[i].record.Slashed)},
-			{kind: "blocks_missed", amount: float64(v.blocksMissed) + float64(v.totals.BlocksExpected-v.totals.BlocksProposed)},
-			{kind: "missed_attestation_streak", amount: max(0, float64(v.streak))},
+			{kind: "blocks_missed", amount: float64(v.blocksMissed) + float64(settled.totals.BlocksExpected-settled.totals.BlocksProposed)},
+			{kind: "missed_attestation_streak", amount: max(0, float64(settled.streak))},
 			{kind: "attestations_overdue", amount: float64(v.overdue)},
 			{kind: "sync_missed", amount: float64(v.syncMissed)},
 		} {

@@ -82,7 +82,7 @@ func (s *snapshot) completedWindows(b *builder, c *Collector, st *state) {
 				continue
 			}
 			t, _ := st.sumValidator(w.epochs, w.opens, m, false)
-			validators = append(validators, row{labels: m.series, window: label, totals: &t, stake: true})
+			validators = append(validators, row{labels: m.series, window: label, totals: &t, stake: true, lost: m.lost})
 			if at.known {
 				balances = append(balances, exposition.Series{Labels: m.series + label, Value: float64(at.balance)})
 			}

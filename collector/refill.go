@@ -147,7 +147,7 @@ func (st *state) account(ctx context.Context, c *Collector, epoch duty.Epoch) er
 	if err := in.Check(st.spec, epoch); err != nil {
 		return fmt.Errorf("accounting: %w", err)
 	}
-	s := &settledEpoch{until: until, outcome: d.tally.Outcome(in), covering: st.roster}
+	s := &settledEpoch{until: until, outcome: d.tally.Outcome(in), covering: st.roster.crew}
 	if prior, ok := st.valid(epoch); ok {
 		// Read again for validators that were added since: a group keeps what it
 		// counted with the members that it had.
@@ -322,7 +322,6 @@ func (st *state) readRewards(ctx context.Context, c *Collector) {
 			return err
 		}
 		st.rewards.byIndex, st.rewards.asked, st.unpublished = byIndex, st.roster.watch, true
-		st.accounted++
 		return nil
 	})
 }

@@ -14,21 +14,37 @@ import (
 // roster is the watch list as the chain knows it at one epoch: which validators it
 // names, their records, and the groups they belong to. Immutable once built.
 type roster struct {
-	list    *watch.List
-	watch   *duty.WatchSet
+	*crew
 	members []member // by ordinal of watch
+}
+
+// crew is what stays the same from epoch to epoch: who is watched, under which
+// labels. Rosters of the same list share it as long as the chain knows the same
+// validators.
+type crew struct {
+	list  *watch.List
+	watch *duty.WatchSet
 	// unknown are the entries that the chain does not know (yet).
 	unknown []watch.Entry
-	groups  []group // sorted; the first is group_by="all"
+	groups  []group // the first is group_by="all"
 }
 
 // member is one watched validator that is on the chain.
 type member struct {
 	record wire.Validator
+	*identity
+}
+
+// identity is what a member is called.
+type identity struct {
 	labels []watch.Label
-	groups []int // positions in roster.groups, the "all" group included
-	// series is the pre-rendered label set network, validator_index.
-	series string
+	groups []int // positions in crew.groups, the "all" group included
+	// Pre-rendered label sets: network and validator_index; those with pubkey,
+	// withdrawal_type and the watch list's labels; those with vote and cause, in the
+	// order of lostVotes.
+	series, info string
+	lost         []string
+	withdrawal   string
 }
 
 type groupKey struct{ by, name string }
@@ -46,8 +62,11 @@ var everybody = groupKey{"all", "all"}
 // newRoster joins the watch list with the records that a node returned for it.
 // A validator named twice, by index and by key, is one validator; its labels are
 // those of both, the first mention winning.
-func newRoster(network string, list *watch.List, records []wire.Validator) *roster {
-	r := &roster{list: list}
+func newRoster(network string, list *watch.List, records []wire.Validator, previous *roster) *roster {
+	if r := previous.with(list, records); r != nil {
+		return r
+	}
+	c := &crew{list: list}
 	byIndex := make(map[duty.ValidatorIndex]int, len(records))
 	byKey := make(map[[48]byte]int, len(records))
 	for i := range records {
@@ -64,7 +83,7 @@ func newRoster(network string, list *watch.List, records []wire.Validator) *rost
 			at, known = byKey[e.Pubkey]
 		}
 		if !known {
-			r.unknown = append(r.unknown, e)
+			c.unknown = append(c.unknown, e)
 			continue
 		}
 		if prior, twice := labels[at]; twice {
@@ -74,45 +93,94 @@ func newRoster(network string, list *watch.List, records []wire.Validator) *rost
 		labels[at] = e.Labels
 		indices = append(indices, records[at].Index)
 	}
-	r.watch = duty.NewWatchSet(indices)
-	r.members = make([]member, r.watch.Len())
-	r.groups = groupsOf(network, list)
-	position := make(map[groupKey]int, len(r.groups))
-	for i, g := range r.groups {
-		position[g.key] = i
-	}
-	// Watch lists repeat few label sets over many validators: resolve each once.
-	resolved := make(map[string][]int)
-	groupsFor := func(ls []watch.Label) []int {
-		id := ""
-		for _, l := range ls {
-			id += strconv.Quote(l.Name) + strconv.Quote(l.Value)
-		}
-		if at, ok := resolved[id]; ok {
-			return at
-		}
-		at := []int{position[everybody]}
-		for _, l := range ls {
-			at = append(at, position[groupKey{l.Name, l.Value}])
-		}
-		resolved[id] = at
-		return at
-	}
+	c.watch, c.groups = duty.NewWatchSet(indices), groupsOf(network, list)
+	groups := newGrouping(c.groups)
+	r := &roster{crew: c, members: make([]member, c.watch.Len())}
 	for i := range r.members {
-		at := byIndex[r.watch.At(i)]
-		r.members[i] = member{
-			record: records[at],
-			labels: labels[at],
-			groups: groupsFor(labels[at]),
-			series: exposition.Labels("network", network, "validator_index", strconv.FormatUint(uint64(records[at].Index), 10)),
-		}
+		at := byIndex[c.watch.At(i)]
+		r.members[i] = member{records[at], newIdentity(network, &records[at], labels[at], groups.of(labels[at]))}
 	}
-	for _, e := range r.unknown {
-		for _, at := range groupsFor(e.Labels) {
-			r.groups[at].unknown++
+	for _, e := range c.unknown {
+		for _, at := range groups.of(e.Labels) {
+			c.groups[at].unknown++
 		}
 	}
 	return r
+}
+
+// with returns a roster of the same crew with new records; nil when the records are
+// not those of the same validators.
+func (r *roster) with(list *watch.List, records []wire.Validator) *roster {
+	if r == nil || r.list != list || len(records) != len(r.members) {
+		return nil
+	}
+	next := &roster{crew: r.crew, members: make([]member, len(r.members))}
+	for i := range records {
+		at, known := r.watch.Ordinal(records[i].Index)
+		if !known || next.members[at].identity != nil {
+			return nil
+		}
+		m := &r.members[at]
+		if m.record.Pubkey != records[i].Pubkey || m.withdrawal != withdrawalType(records[i].Credentials) {
+			return nil
+		}
+		next.members[at] = member{records[i], m.identity}
+	}
+	return next
+}
+
+func newIdentity(network string, r *wire.Validator, labels []watch.Label, groups []int) *identity {
+	return &identity{
+		labels:     labels,
+		groups:     groups,
+		series:     exposition.Labels("network", network, "validator_index", strconv.FormatUint(uint64(r.Index), 10)),
+		withdrawal: withdrawalType(r.Credentials),
+	}
+}
+
+// render makes the longer label sets, which only validators with series of their own
+// need.
+func (m *member) render() {
+	if m.info != "" {
+		return
+	}
+	pairs := []string{"pubkey", pubkeyString(m.record.Pubkey), "withdrawal_type", m.withdrawal}
+	for _, l := range m.labels {
+		pairs = append(pairs, l.Name, l.Value)
+	}
+	m.info = m.series + "," + exposition.Labels(pairs...)
+	m.lost = lostLabels(m.series)
+}
+
+// grouping finds the groups of a label set. Watch lists repeat few label sets over
+// many validators: each is looked up once.
+type grouping struct {
+	position map[groupKey]int
+	resolved map[string][]int
+}
+
+func newGrouping(groups []group) *grouping {
+	g := &grouping{position: make(map[groupKey]int, len(groups)), resolved: map[string][]int{}}
+	for i := range groups {
+		g.position[groups[i].key] = i
+	}
+	return g
+}
+
+func (g *grouping) of(labels []watch.Label) []int {
+	id := ""
+	for _, l := range labels {
+		id += strconv.Quote(l.Name) + strconv.Quote(l.Value)
+	}
+	if at, ok := g.resolved[id]; ok {
+		return at
+	}
+	at := []int{g.position[everybody]}
+	for _, l := range labels {
+		at = append(at, g.position[groupKey{l.Name, l.Value}])
+	}
+	g.resolved[id] = at
+	return at
 }
 
 // groupsOf lists every value of every label of the watch list, "all" first.
@@ -160,6 +228,9 @@ next:
 func (r *roster) sameWatch(o *roster) bool {
 	if o == nil || r.watch.Len() != o.watch.Len() {
 		return false
+	}
+	if r.crew == o.crew {
+		return true
 	}
 	for i := range r.members {
 		if r.watch.At(i) != o.watch.At(i) {

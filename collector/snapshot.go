@@ -18,14 +18,7 @@ type snapshot struct {
 	isSettled bool // the chain's first epoch has settled
 	finality  finality
 
-	// counters tells whether counters are exposed; they sum shown's epochs from
-	// firstEpoch on, which is later than shown.Anchor when no node serves more.
-	counters   bool
-	shown      duty.Shown
-	firstEpoch duty.Epoch
-	anchored   bool // stake sums use the window's own frozen balances
-	network    duty.NetworkEpoch
-	groups     map[groupKey]duty.Totals
+	*sums
 	validators []validatorState // by ordinal
 	live       bool             // the unsettled duties are all known
 
@@ -34,18 +27,43 @@ type snapshot struct {
 	built   built
 }
 
-// validatorState is what a snapshot says of one watched validator.
-type validatorState struct {
+// sums are what a snapshot says of settled epochs. Heads of the same epoch share
+// them.
+type sums struct {
+	key settledKey
+	// counters tells whether counters are exposed; they sum shown's epochs from
+	// firstEpoch on, which is later than shown.Anchor when no node serves more.
+	counters   bool
+	shown      duty.Shown
+	firstEpoch duty.Epoch
+	anchored   bool // stake sums use the window's own frozen balances
+	network    duty.NetworkEpoch
+	groups     map[groupKey]duty.Totals
+	settledBy  []validatorSums // by ordinal
+}
+
+// validatorSums is what settled epochs say of one watched validator.
+type validatorSums struct {
 	totals duty.Totals
 	// counted: totals cover every epoch that the counters show.
 	counted bool
 	// streak of missed attestations; negative when it is not known.
 	streak int8
-	unsettled
 }
 
-// unsettled is what the head shows of duties that are not settled yet.
-type unsettled struct {
+// settledKey names everything that sums and settled families depend on.
+type settledKey struct {
+	crew      *crew
+	shown     duty.Shown
+	known     bool
+	settled   duty.Epoch
+	accounted uint64
+	finalized duty.Epoch
+}
+
+// validatorState is what the head shows of one watched validator's duties that are
+// not settled yet, or still to come.
+type validatorState struct {
 	overdue         uint8
 	blocksMissed    uint16
 	syncMissed      uint32
@@ -70,8 +88,7 @@ func (c *Collector) publish() {
 		validators: make([]validatorState, st.roster.watch.Len()),
 	}
 	s.settled, s.isSettled = duty.SettledEpoch(st.spec, s.slot)
-	st.sumWindow(c, s, previous)
-	st.countStreaks(s)
+	s.sums = st.sum(c, s, previous)
 	st.followUnsettled(s)
 	s.build(c, st, previous)
 	c.snapshot.Store(s)
@@ -90,45 +107,64 @@ func (st *state) shownRewards() rewards {
 	return st.rewards
 }
 
+// sum returns what settled epochs say: the previous snapshot's sums, unless
+// something has settled, or was read, since.
+func (st *state) sum(c *Collector, s, previous *snapshot) *sums {
+	shown, known := st.shown(c, s)
+	key := settledKey{
+		crew: st.roster.crew, shown: shown, known: known, settled: s.settled,
+		accounted: st.accounted, finalized: s.finality.Finalized,
+	}
+	if previous != nil && previous.key == key {
+		return previous.sums
+	}
+	n := &sums{key: key, shown: shown, settledBy: make([]validatorSums, st.roster.watch.Len())}
+	st.countStreaks(s, n)
+	if known {
+		st.sumWindow(c, n)
+	}
+	return n
+}
+
+// shown tells which epochs counters show; known is false while the chain has not
+// been read back far enough to tell.
+func (st *state) shown(c *Collector, s *snapshot) (shown duty.Shown, known bool) {
+	_, decided, ok := st.lowest(c)
+	switch {
+	case !ok:
+		return duty.Shown{}, false
+	case decided != nil:
+		return *decided, true
+	case st.wall != nil:
+		// No node serves the blocks that would decide it: show what there is.
+		return duty.Shown{Anchor: c.cfg.Window.Anchor(s.settled), Last: s.settled}, true
+	}
+	return duty.Shown{}, false
+}
+
 // sumWindow adds up the epochs that the counters show.
-func (st *state) sumWindow(c *Collector, s, previous *snapshot) {
-	_, shown, ok := st.lowest(c)
-	if !ok || shown == nil {
-		// Not known yet which window is shown; nothing readable is older than a wall.
-		if !ok || st.wall == nil {
-			return
-		}
-		shown = &duty.Shown{Anchor: c.cfg.Window.Anchor(s.settled), Last: s.settled}
+func (st *state) sumWindow(c *Collector, n *sums) {
+	n.firstEpoch = n.shown.Anchor
+	if st.wall != nil && *st.wall >= n.shown.Anchor {
+		n.firstEpoch = *st.wall + 1
 	}
-	s.shown, s.firstEpoch = *shown, shown.Anchor
-	if st.wall != nil && *st.wall >= shown.Anchor {
-		s.firstEpoch = *st.wall + 1
-	}
-	if s.firstEpoch > shown.Last {
+	if n.firstEpoch > n.shown.Last {
 		return
 	}
-	for e := s.firstEpoch; e <= shown.Last; e++ {
+	for e := n.firstEpoch; e <= n.shown.Last; e++ {
 		if _, ok := st.valid(e); !ok {
 			return
 		}
 	}
-	s.counters = true
-	a := st.anchors[shown.Anchor]
-	s.anchored = a != nil && a.exact(st.roster, shown.Anchor+duty.Epoch(c.cfg.Window.Epochs))
-	if previous != nil && previous.counters && previous.built.settledKey == st.settledKey(s) {
-		// Nothing settled since: the sums stand.
-		s.network, s.groups = previous.network, previous.groups
-		for i := range s.validators {
-			s.validators[i].totals, s.validators[i].counted = previous.validators[i].totals, previous.validators[i].counted
-		}
-		return
-	}
-	epochs := st.epochs(s.firstEpoch, shown.Last)
-	s.network = sumNetwork(epochs, shown.Zero)
-	s.groups = sumGroups(epochs, shown.Zero)
+	n.counters = true
+	a := st.anchors[n.shown.Anchor]
+	n.anchored = a != nil && a.exact(st.roster, n.shown.Anchor+duty.Epoch(c.cfg.Window.Epochs))
+	epochs := st.epochs(n.firstEpoch, n.shown.Last)
+	n.network = sumNetwork(epochs, n.shown.Zero)
+	n.groups = sumGroups(epochs, n.shown.Zero)
 	for i := range st.roster.members {
-		v := &s.validators[i]
-		v.totals, v.counted = st.sumValidator(epochs, a, &st.roster.members[i], shown.Zero)
+		v := &n.settledBy[i]
+		v.totals, v.counted = st.sumValidator(epochs, a, &st.roster.members[i], n.shown.Zero)
 	}
 }
 
@@ -187,9 +223,9 @@ func (st *state) sumValidator(epochs []*settledEpoch, a *anchor, m *member, zero
 }
 
 // countStreaks counts missed attestations back from the newest settled epoch.
-func (st *state) countStreaks(s *snapshot) {
-	for i := range s.validators {
-		s.validators[i].streak = -1
+func (st *state) countStreaks(s *snapshot, n *sums) {
+	for i := range n.settledBy {
+		n.settledBy[i].streak = -1
 	}
 	if !s.isSettled {
 		return
@@ -207,7 +243,7 @@ func (st *state) countStreaks(s *snapshot) {
 		epochs = append(epochs, settled)
 	}
 	for i := range st.roster.members {
-		s.validators[i].streak = streakOf(epochs, &st.roster.members[i])
+		n.settledBy[i].streak = streakOf(epochs, &st.roster.members[i])
 	}
 }
 

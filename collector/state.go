@@ -60,8 +60,8 @@ type settledEpoch struct {
 	until   duty.Root
 	// groups are the sums of those who were members when the epoch settled.
 	groups map[groupKey]duty.Totals
-	// covering is the roster that was last found to be covered.
-	covering *roster
+	// covering is the crew that was last found to be covered.
+	covering *crew
 }
 
 // anchor holds what is frozen for a window: effective balances in its first state.
@@ -154,7 +154,7 @@ func (s *settledEpoch) covers(m *member) bool {
 
 // coversAll tells whether the outcome covers every watched validator.
 func (s *settledEpoch) coversAll(r *roster) bool {
-	if s.covering == r {
+	if s.covering == r.crew {
 		return true
 	}
 	for i := range r.members {
@@ -162,6 +162,6 @@ func (s *settledEpoch) coversAll(r *roster) bool {
 			return false
 		}
 	}
-	s.covering = r
+	s.covering = r.crew
 	return true
 }

@@ -238,7 +238,11 @@ func (p *Pool) readCommittees(ctx context.Context, n *node, spec *duty.Spec, sta
 	err = n.get(ctx, path, contentJSON, func(resp *http.Response) error {
 		scratch := p.committees.Get().(*wire.CommitteeScratch)
 		defer p.committees.Put(scratch)
+		scratch.Expect = int(p.members.Load())
 		committees, err = wire.ReadCommittees(resp.Body, spec, epoch, scratch)
+		if err == nil {
+			p.members.Store(int64(len(committees.Members)))
+		}
 		return err
 	})
 	return committees, err

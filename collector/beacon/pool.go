@@ -67,6 +67,7 @@ type Pool struct {
 	specTurn    chan struct{}
 	blockBuffer sync.Pool
 	committees  sync.Pool
+	members     atomic.Int64 // in the last epoch's committees
 }
 
 // New makes a pool. It does no I/O: nodes need not be reachable.

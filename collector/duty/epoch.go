@@ -197,25 +197,41 @@ func (in *OutcomeInput) account(spec *Spec, epoch Epoch, watch *WatchSet, valida
 			validators[ordinal].BlocksProposed += uint8(count(made))
 		}
 	}
-	for seat, validator := range in.SyncCommittee {
-		expected, included := uint16(0), uint16(0)
-		for _, b := range in.Blocks {
-			if b.Slot > 0 && b.Slot <= in.Chain.Head() { // genesis carries no signatures
-				expected++
-				included += uint16(b.SyncBits[seat/8] >> (seat % 8) & 1)
-			}
+	signed := in.signedBlocks()
+	for _, b := range signed {
+		network.SyncExpected += uint64(len(in.SyncCommittee))
+		for _, set := range b.SyncBits {
+			network.SyncIncluded += uint64(bits.OnesCount8(set))
 		}
-		network.SyncExpected += uint64(expected)
-		network.SyncIncluded += uint64(included)
-		if ordinal, ok := watch.Ordinal(validator); ok {
-			validators[ordinal].SyncExpected += expected
-			validators[ordinal].SyncIncluded += included
+	}
+	for seat, validator := range in.SyncCommittee {
+		ordinal, ok := watch.Ordinal(validator)
+		if !ok {
+			continue
+		}
+		v := &validators[ordinal]
+		v.SyncExpected += uint16(len(signed))
+		for _, b := range signed {
+			v.SyncIncluded += uint16(b.SyncBits[seat/8] >> (seat % 8) & 1)
 		}
 	}
 	for _, b := range in.Blocks {
 		network.ProposerSlashings += uint64(b.ProposerSlashings)
 		network.AttesterSlashings += uint64(b.AttesterSlashings)
 	}
+}
+
+// signedBlocks are the blocks up to the head that carry a sync aggregate: all but
+// genesis.
+func (in *OutcomeInput) signedBlocks() []*Block {
+	blocks := in.Blocks
+	for len(blocks) > 0 && blocks[len(blocks)-1].Slot > in.Chain.Head() {
+		blocks = blocks[:len(blocks)-1]
+	}
+	if len(blocks) > 0 && blocks[0].Slot == 0 {
+		blocks = blocks[1:]
+	}
+	return blocks
 }
 
 // proposals yields the proposer of each slot up to the head, and whether its block

@@ -12,9 +12,12 @@ import (
 // asked for. Some nodes give that around an epoch's boundary: ask again, or another.
 var ErrWrongEpoch = errors.New("committees of another epoch")
 
-// CommitteeScratch is working memory that [ReadCommittees] reuses: about the
-// size of one result. The zero value is ready; one reader at a time may use it.
+// CommitteeScratch is working memory that [ReadCommittees] reuses. The zero value is
+// ready; one reader at a time may use it.
 type CommitteeScratch struct {
+	// Expect is the number of members to make room for, as the last answer had them.
+	// A wrong number costs time only.
+	Expect  int
 	window  []byte
 	members []uint32
 	places  []place
@@ -62,6 +65,10 @@ func (c *CommitteeScratch) reset(places int) {
 	}
 	clear(c.places)
 	c.members = c.members[:0]
+	// A little more than before, so that a growing network does not double it.
+	if room := min(c.Expect, maxMembers); cap(c.members) < room {
+		c.members = make([]uint32, 0, room+room/64)
+	}
 }
 
 func (c *CommitteeScratch) readEntry(s *scanner, spec *duty.Spec, epoch duty.Epoch) {
@@ -121,7 +128,15 @@ func (c *CommitteeScratch) inOrder(spec *duty.Spec, epoch duty.Epoch) (*duty.Com
 		Epoch:   epoch,
 		PerSlot: perSlot,
 		Offsets: make([]uint32, 1, int(spec.SlotsPerEpoch)*perSlot+1),
-		Members: make([]uint32, 0, len(c.members)),
+	}
+	// Nodes answer in order: then the members are where they belong already.
+	ordered, end := true, uint32(0)
+	for _, p := range c.places {
+		ordered = ordered && (!p.taken || p.start == end)
+		end = max(end, p.end)
+	}
+	if !ordered {
+		result.Members = make([]uint32, 0, len(c.members))
 	}
 	for n := range int(spec.SlotsPerEpoch) {
 		for i, p := range c.places[n*most : (n+1)*most] {
@@ -129,11 +144,18 @@ func (c *CommitteeScratch) inOrder(spec *duty.Spec, epoch duty.Epoch) (*duty.Com
 				return nil, fmt.Errorf("slot %d: committee %d given: %t, though slot %d has %d",
 					spec.FirstSlot(epoch)+duty.Slot(n), i, p.taken, spec.FirstSlot(epoch), perSlot)
 			}
-			if p.taken {
+			switch {
+			case !p.taken:
+			case ordered:
+				result.Offsets = append(result.Offsets, p.end)
+			default:
 				result.Members = append(result.Members, c.members[p.start:p.end]...)
 				result.Offsets = append(result.Offsets, uint32(len(result.Members)))
 			}
 		}
+	}
+	if ordered {
+		result.Members, c.members = c.members, nil
 	}
 	return result, nil
 }

@@ -119,9 +119,8 @@ func measureExporter(out io.Writer, binary, url string) (ok bool, err error) {
 	fmt.Fprintln(out, "|--:|--:|--:|--:|--:|")
 	ok = true
 	var detail map[string]operation
-	slot := 0
 	for _, m := range []struct{ watched, bound int }{{1000, maxRSS1000}, {100_000, maxRSS100000}} {
-		rss, asked, err := runExporter(binary, url, m.watched, &slot)
+		rss, asked, err := runExporter(binary, url, m.watched)
 		if err != nil {
 			return false, fmt.Errorf("running the exporter with %d watched validators: %w", m.watched, err)
 		}
@@ -153,7 +152,7 @@ func measureExporter(out io.Writer, binary, url string) (ok bool, err error) {
 
 type operation struct{ Requests, Bytes uint64 }
 
-func runExporter(binary, url string, watched int, slot *int) (rss int, asked map[string]operation, err error) {
+func runExporter(binary, url string, watched int) (rss int, asked map[string]operation, err error) {
 	dir, err := os.MkdirTemp("", "bench")
 	if err != nil {
 		return 0, nil, err
@@ -197,21 +196,13 @@ func runExporter(binary, url string, watched int, slot *int) (rss int, asked map
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
-	if *slot == 0 {
-		*slot = (firstEpoch + 20) * slotsPerEpoch // where following has left the chain, or later
-	}
 	var before map[string]operation
-	for epoch := range 3 {
+	for range 2 {
 		if before, err = requests(url); err != nil {
 			return 0, nil, err
 		}
-		steps := slotsPerEpoch
-		if epoch == 0 {
-			steps = 1 // to a slot that both sides know
-		}
-		for range steps {
-			*slot++
-			if err := advance(url, *slot); err != nil {
+		for range slotsPerEpoch {
+			if _, err := advance(url); err != nil {
 				return 0, nil, err
 			}
 			if _, err := scrape("/metrics"); err != nil {

@@ -49,13 +49,11 @@ func follow(url string, watched, rounds int) error {
 	if ok, why := c.Ready(); !ok {
 		return fmt.Errorf("not ready after the first scrape: %s", why)
 	}
-	slot := firstEpoch * slotsPerEpoch
 	for range rounds {
 		var cost epochCost
-		first := slot + 1
+		var slot int
 		for range slotsPerEpoch {
-			slot++
-			if err := advance(url, slot); err != nil {
+			if slot, err = advance(url); err != nil {
 				return err
 			}
 			began := cpu()
@@ -63,7 +61,7 @@ func follow(url string, watched, rounds int) error {
 			cost.Follow += cpu() - began
 		}
 		began := cpu()
-		if err := download(url, first, slot); err != nil {
+		if err := download(url, slot-slotsPerEpoch+1, slot); err != nil {
 			return err
 		}
 		cost.Download = cpu() - began
@@ -74,12 +72,18 @@ func follow(url string, watched, rounds int) error {
 	return nil
 }
 
-func advance(url string, slot int) error {
-	resp, err := http.Post(url+"/control/advance?slot="+strconv.Itoa(slot), "", nil)
+// advance moves the chain by a slot and returns it.
+func advance(url string) (slot int, err error) {
+	resp, err := http.Post(url+"/control/advance", "", nil)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	return resp.Body.Close()
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(string(body))
 }
 
 // download reads an epoch's blocks and the committees of the next one, as following

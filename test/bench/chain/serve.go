@@ -6,10 +6,8 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"strconv"
 	"time"
 
-	"github.com/ethereum-validator-monitor/validator-monitor/collector/duty"
 	"github.com/ethereum-validator-monitor/validator-monitor/internal/chainsim"
 )
 
@@ -18,8 +16,8 @@ import (
 const firstEpoch = 40
 
 // serve is the child that holds the network, so that its cost counts for nobody.
-// Besides the Beacon API it answers POST /control/advance?slot= and GET
-// /control/requests. It prints its URL and ends with its standard input.
+// Besides the Beacon API it answers POST /control/advance, which moves the chain by
+// a slot and tells which, and GET /control/requests. It prints its URL and ends with its standard input.
 func serve(validators int) error {
 	chain, err := chainsim.New(chainsim.Config{
 		Validators: validators, Seed: 1, Network: "bench", GenesisTime: time.Unix(1_600_000_000, 0),
@@ -32,10 +30,10 @@ func serve(validators int) error {
 	chain.AdvanceTo(chain.Spec().FirstSlot(firstEpoch))
 	mux := http.NewServeMux()
 	mux.Handle("/eth/", node)
-	mux.HandleFunc("POST /control/advance", func(_ http.ResponseWriter, r *http.Request) {
-		if slot, err := strconv.ParseUint(r.FormValue("slot"), 10, 64); err == nil {
-			chain.AdvanceTo(duty.Slot(slot))
-		}
+	mux.HandleFunc("POST /control/advance", func(w http.ResponseWriter, _ *http.Request) {
+		slot := chain.Slot() + 1
+		chain.AdvanceTo(slot)
+		fmt.Fprint(w, slot)
 	})
 	mux.HandleFunc("GET /control/requests", func(w http.ResponseWriter, _ *http.Request) {
 		_ = json.NewEncoder(w).Encode(node.Requests())
