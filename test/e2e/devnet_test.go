@@ -22,8 +22,10 @@ type scenario struct {
 	// epochs to compare, from genesis.
 	epochs int
 	// faults lets things go wrong. It returns when nothing more will.
-	faults                   func(context.Context, *chain) error
+	faults func(context.Context, *chain) error
+
 	windowEpochs, resetSlots int
+	compareAt                []int // slots at which the bytes of replicas are compared on the way
 }
 
 // Epochs as long as mainnet's, one small committee a slot, an eighth of the
@@ -33,6 +35,7 @@ func TestRealChainWithLongEpochs(t *testing.T) {
 	seen := scenario{
 		shape: devnet.Long(), epochs: 4,
 		windowEpochs: 2, resetSlots: 8,
+		compareAt: []int{70, 100, 131}, // the first zeros, a complete window, the zeros after it
 		faults: func(ctx context.Context, c *chain) error {
 			if err := c.until(ctx, 104); err != nil {
 				return err
@@ -54,6 +57,7 @@ func TestRealChainWithShortEpochsInTrouble(t *testing.T) {
 		shape: devnet.Short(), epochs: 20,
 		// Exact up to 18 empty slots in a row; the outage has 11.
 		windowEpochs: 6, resetSlots: 6,
+		compareAt: []int{20, 50, 74, 108, 144}, // calm, stalls, after the outage, in the leak, after the restart
 		faults: func(ctx context.Context, c *chain) error {
 			// Frozen for 2.6 s of every 9: empty slots, late and wrong votes.
 			for slot := 24.0; slot < 52; slot += 4.5 {
@@ -101,11 +105,12 @@ type seen struct {
 // chain is a devnet and its clock.
 type chain struct{ *devnet.Devnet }
 
-func (c *chain) start(slot float64) time.Time {
-	return c.GenesisTime().Add(time.Duration(slot * float64(c.SlotDuration())))
+func (c *chain) until(ctx context.Context, slot float64) error {
+	return sleepUntil(ctx, c.GenesisTime().Add(time.Duration(slot*float64(c.SlotDuration()))))
 }
 
-func (c *chain) until(ctx context.Context, slot float64) error { return sleepUntil(ctx, c.start(slot)) }
+func (*chain) pause()  {} // a real chain goes on
+func (*chain) resume() {}
 
 func (s scenario) run(t *testing.T) seen {
 	last := (uint64(s.epochs)+1)*s.shape.SlotsPerEpoch + 2 // slot at which the last epoch settles
@@ -141,9 +146,8 @@ func (s scenario) run(t *testing.T) seen {
 	watching, stopWatching := context.WithCancel(runCtx)
 	running.Go(func() error { return observer.watch(watching) })
 	running.Go(func() error { return s.faults(runCtx, c) })
-	running.Go(func() error {
-		return r.killB(runCtx, kills, func(slot int) time.Time { return c.start(float64(slot)) }, random)
-	})
+	running.Go(func() error { return r.killB(runCtx, c, kills, random) })
+	running.Go(func() error { return r.compareBytesAt(runCtx, c, s.compareAt) })
 	var epoch int
 	var at time.Time
 	running.Go(func() (err error) {
@@ -157,8 +161,8 @@ func (s scenario) run(t *testing.T) seen {
 	if err := running.Wait(); err != nil {
 		t.Fatal(err)
 	}
-	if r.kills != len(kills) {
-		t.Errorf("b was killed %d times, not %d", r.kills, len(kills))
+	if n := r.kills.Load(); int(n) != len(kills) {
+		t.Errorf("b was killed %d times, not %d", n, len(kills))
 	}
 
 	counted, err := independent.Count(ctx, d.BeaconURL(), 0, uint64(epoch))
@@ -181,6 +185,7 @@ func (s scenario) run(t *testing.T) seen {
 	compareIncreases(t, a, b, happened.series(r.group, s.windowEpochs))
 	r.compareBytes(ctx)
 	r.end(ctx)
+	observer.exporter.stop(t)
 	t.Logf("the chain saw: %+v", seen)
 	return seen
 }

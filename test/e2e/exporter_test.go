@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -33,6 +34,9 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+	// At once, for most of the time they wait for their chains.
+	flag.Parse()
+	flag.Set("test.parallel", "3")
 	code := m.Run()
 	os.RemoveAll(dir)
 	os.Exit(code)
@@ -58,11 +62,10 @@ type exporter struct {
 
 // startExporter starts an exporter that ends with the test. When the test fails, the
 // end of its log is printed.
-func startExporter(t *testing.T, name string, args ...string) *exporter {
-	t.Helper()
+func startExporter(t *testing.T, name string, args ...string) (*exporter, error) {
 	ports, err := devnet.FreePorts(1)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	x := &exporter{name: name, dir: t.TempDir(), address: fmt.Sprintf("127.0.0.1:%d", ports[0])}
 	x.args = append(args, "--log.level=warn", "--web.listen-address="+x.address)
@@ -76,10 +79,7 @@ func startExporter(t *testing.T, name string, args ...string) *exporter {
 			t.Logf("the end of the log of exporter %s:\n%s", name, tail(filepath.Join(x.dir, name+".log"), 40))
 		}
 	})
-	if err := x.start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	return x
+	return x, x.start(t.Context())
 }
 
 func (x *exporter) start(ctx context.Context) error {

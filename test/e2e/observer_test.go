@@ -17,23 +17,23 @@ import (
 type observer struct {
 	exporter   *exporter
 	validators int
-	group      func(uint64) string
 	// after holds the last exposition that showed an epoch as the newest settled one.
 	after map[int]*exposition
 }
 
 func startObserver(t *testing.T, beaconURL string, validators int) *observer {
 	t.Helper()
-	yaml, group := watchList(validators)
+	yaml, _ := watchList(validators)
 	list := filepath.Join(t.TempDir(), "validators.yaml")
 	if err := os.WriteFile(list, []byte(yaml), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return &observer{
-		exporter: startExporter(t, "observer", "--beacon.url="+beaconURL, "--validators.config="+list, "--network.name="+network,
-			"--counters.window-epochs=1000", "--counters.reset-slots=1"),
-		validators: validators, group: group, after: map[int]*exposition{},
+	x, err := startExporter(t, "observer", "--beacon.url="+beaconURL, "--validators.config="+list, "--network.name="+network,
+		"--counters.window-epochs=1000", "--counters.reset-slots=1")
+	if err != nil {
+		t.Fatal(err)
 	}
+	return &observer{exporter: x, validators: validators, after: map[int]*exposition{}}
 }
 
 // watch asks until ctx is done.

@@ -5,12 +5,16 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/ethereum-validator-monitor/validator-monitor/internal/devnet"
 )
@@ -26,7 +30,7 @@ type replicas struct {
 
 	validators, slotsPerEpoch, windowEpochs, resetSlots int
 	group                                               func(uint64) string
-	kills                                               int
+	kills                                               atomic.Int32
 }
 
 // replicaOptions of two exporters.
@@ -53,9 +57,13 @@ func startReplicas(t *testing.T, o replicaOptions) *replicas {
 		fmt.Sprintf("--counters.window-epochs=%d", o.windowEpochs), fmt.Sprintf("--counters.reset-slots=%d", o.resetSlots),
 		"--counters.completed-windows=2",
 	}
-	r.a = startExporter(t, "a", r.flags...)
-	r.b = startExporter(t, "b", r.flags...)
 	var err error
+	if r.a, err = startExporter(t, "a", r.flags...); err != nil {
+		t.Fatal(err)
+	}
+	if r.b, err = startExporter(t, "b", r.flags...); err != nil {
+		t.Fatal(err)
+	}
 	r.prometheus, err = devnet.StartPrometheus(t.Context(), devnet.PrometheusOptions{
 		Targets:  []devnet.Target{{Job: "a", Address: r.a.address}, {Job: "b", Address: r.b.address}},
 		Interval: o.interval,
@@ -68,21 +76,42 @@ func startReplicas(t *testing.T, o replicaOptions) *replicas {
 	return r
 }
 
-// killB kills and restarts replica b at the given slots.
-func (r *replicas) killB(ctx context.Context, slots []int, start func(slot int) time.Time, random *rand.Rand) error {
+// killB kills and restarts replica b at a random moment of each of the given slots.
+func (r *replicas) killB(ctx context.Context, clock slotClock, slots []int, random *rand.Rand) error {
 	for _, slot := range slots {
-		within := time.Duration(random.Int64N(int64(start(slot + 1).Sub(start(slot)))))
-		if err := sleepUntil(ctx, start(slot).Add(within)); err != nil {
+		if err := clock.until(ctx, float64(slot)+random.Float64()); err != nil {
 			return err
 		}
 		began := time.Now()
 		if err := r.b.crash(ctx); err != nil {
-			return fmt.Errorf("restart b at slot %d: %w", slot, err)
+			return fmt.Errorf("restart b in slot %d: %w", slot, err)
 		}
-		r.kills++
+		r.kills.Add(1)
 		r.t.Logf("slot %d: b was killed; it answered again %d ms later", slot, time.Since(began).Milliseconds())
 	}
 	return nil
+}
+
+// compareBytesAt compares the bytes of the replicas at the given slots, or soon after.
+func (r *replicas) compareBytesAt(ctx context.Context, clock slotClock, slots []int) error {
+	for _, slot := range slots {
+		if err := clock.until(ctx, float64(slot)); err != nil {
+			return err
+		}
+		clock.pause()
+		r.compareBytes(ctx)
+		clock.resume()
+	}
+	return nil
+}
+
+// slotClock is the time of a chain.
+type slotClock interface {
+	// until waits for a moment of the chain, in slots since genesis.
+	until(ctx context.Context, slot float64) error
+	// pause stops the time, where that is possible.
+	pause()
+	resume()
 }
 
 // settled returns the newest settled epoch, when the counters show it: they may still
@@ -139,48 +168,67 @@ func (r *replicas) scraped(ctx context.Context, at time.Time, epoch int) (bool, 
 // bytes in every chain family for the same head.
 func (r *replicas) compareBytes(ctx context.Context) {
 	r.t.Helper()
-	fresh := startExporter(r.t, "fresh", r.flags...)
-	if err := fresh.waitReady(ctx); err != nil {
-		r.t.Error(err)
-		return
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	fresh, err := startExporter(r.t, "fresh", r.flags...)
+	for _, x := range []*exporter{fresh, r.b} {
+		if err == nil {
+			err = x.waitReady(ctx)
+		}
 	}
-	if err := r.b.waitReady(ctx); err != nil {
-		r.t.Error(err)
+	if err != nil {
+		r.t.Errorf("bytes of the replicas: %v", err)
 		return
 	}
 	defer fresh.stop(r.t)
-	for try := 0; ; try++ {
-		if err := ctx.Err(); err != nil {
-			r.t.Errorf("bytes of the replicas: no two scrapes of the same head in %d tries: %v", try, err)
+	for {
+		pages, head, err := r.sameHead(ctx, fresh)
+		if err == nil {
+			r.compareFamilies("b", pages[0].chain(), pages[1].chain())
+			r.compareFamilies("a fresh replica", pages[0].chain(), pages[2].chain())
+			expected, _ := pages[0].one("ethereum_network_attestations_expected_total")
+			r.t.Logf("bytes of the replicas: a, b (%d kills) and a fresh one compared in %d chain families at the head %v, where %v attestations were expected",
+				r.kills.Load(), len(pages[0].chain()), head, expected)
+			if len(pages[0].chain()) < 60 {
+				r.t.Errorf("bytes of the replicas: only %d chain families are exposed", len(pages[0].chain()))
+			}
 			return
 		}
-		// Framed by two scrapes of a that agree, so that all three saw one head.
-		var pages [4]map[string]string
-		var err error
-		for i, x := range []*exporter{r.a, r.b, fresh, r.a} {
-			var e *exposition
-			if e, err = x.scrape(ctx); err != nil {
-				break
-			}
-			pages[i] = e.chain()
+		if sleepUntil(ctx, time.Now().Add(r.interval/5)) != nil {
+			r.t.Errorf("bytes of the replicas: %v", err)
+			return
 		}
-		head := pages[0]["ethereum_chain_head_slot"]
-		if err != nil || head == "" || !equal(pages[0], pages[3]) || pages[1]["ethereum_chain_head_slot"] != head || pages[2]["ethereum_chain_head_slot"] != head {
-			continue
-		}
-		r.compareFamilies("b", pages[0], pages[1])
-		r.compareFamilies("a fresh replica", pages[0], pages[2])
-		text := 0
-		for _, family := range pages[0] {
-			text += len(family)
-		}
-		if len(pages[0]) < 60 {
-			r.t.Errorf("bytes of the replicas: only %d chain families are exposed", len(pages[0]))
-		}
-		r.t.Logf("bytes of the replicas: a, b (%d kills) and a fresh one agree on %d chain families, %d bytes, at %s",
-			r.kills, len(pages[0]), text, lastLine(head))
-		return
 	}
+}
+
+// sameHead scrapes a, b and a fresh replica at once, and fails unless all of them
+// answer for the same head, which is still that of a when it is asked again.
+func (r *replicas) sameHead(ctx context.Context, fresh *exporter) (pages [3]*exposition, head float64, err error) {
+	var all errgroup.Group
+	for i, x := range []*exporter{r.a, r.b, fresh} {
+		all.Go(func() (err error) {
+			pages[i], err = x.scrape(ctx)
+			return err
+		})
+	}
+	if err := all.Wait(); err != nil {
+		return pages, 0, err
+	}
+	again, err := r.a.scrape(ctx)
+	if err != nil {
+		return pages, 0, err
+	}
+	const family = "ethereum_chain_head_slot"
+	head, ok := again.one(family)
+	for _, page := range pages {
+		if slot, known := page.one(family); !ok || !known || slot != head {
+			return pages, 0, fmt.Errorf("the head moved on from %v to %v between scrapes", slot, head)
+		}
+	}
+	if !maps.Equal(pages[0].chain(), again.chain()) {
+		return pages, 0, fmt.Errorf("what a shows changed at the head %v", head)
+	}
+	return pages, head, nil
 }
 
 func (r *replicas) compareFamilies(who string, want, got map[string]string) {
@@ -213,10 +261,12 @@ func (r *replicas) end(ctx context.Context) {
 		r.t.Logf("promtool check metrics: clean, %d families, %d series", len(e.families), len(e.samples))
 	}
 	r.prometheus.Stop()
-	fresh := startExporter(r.t, "idle", r.flags...)
-	if err := fresh.waitReady(ctx); err != nil {
-		r.t.Error(err)
-		return
+	fresh, err := startExporter(r.t, "idle", r.flags...)
+	if err == nil {
+		err = fresh.waitReady(ctx)
+	}
+	if err != nil {
+		r.t.Fatal(err)
 	}
 	const slack = 3 // of idle connections and of the runtime
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(500 * time.Millisecond) {
@@ -236,18 +286,6 @@ func (r *replicas) end(ctx context.Context) {
 	}
 }
 
-func equal(a, b map[string]string) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for name, text := range a {
-		if b[name] != text {
-			return false
-		}
-	}
-	return true
-}
-
 func firstDifference(want, got string) string {
 	w, g := strings.Split(want, "\n"), strings.Split(got, "\n")
 	for i := range min(len(w), len(g)) {
@@ -256,11 +294,6 @@ func firstDifference(want, got string) string {
 		}
 	}
 	return fmt.Sprintf("\ta has %d lines, it has %d", len(w), len(g))
-}
-
-func lastLine(text string) string {
-	lines := strings.Split(strings.TrimSpace(text), "\n")
-	return lines[len(lines)-1]
 }
 
 func sleepUntil(ctx context.Context, at time.Time) error {
