@@ -34,7 +34,7 @@ func millionCommittees() []byte {
 
 func BenchmarkReadCommitteesMillion(b *testing.B) {
 	text := millionCommittees()
-	var scratch wire.CommitteeScratch
+	scratch := wire.CommitteeScratch{Expect: 1_000_000}
 	r := bytes.NewReader(nil)
 	b.SetBytes(int64(len(text)))
 	b.ReportAllocs()
