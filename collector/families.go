@@ -56,7 +56,7 @@ func (s *snapshot) build(c *Collector, st *state, previous *snapshot) {
 		})
 	}
 	s.built.live = b.with(before.live, func() {
-		s.validatorLive(b, st)
+		s.validatorLive(b, st, previous)
 		s.groupLive(b, st)
 		s.chainLive(b, st)
 		if !b.individual {
@@ -81,6 +81,15 @@ func (b *builder) with(before []*exposition.Family, build func()) []*exposition.
 	}
 	build()
 	return b.families
+}
+
+// keep adds the family called name as it was before, if same; it tells whether it did.
+// A family that had no series before has none now.
+func (b *builder) keep(name string, same bool) bool {
+	if f := b.before[name]; same && f != nil {
+		b.families = append(b.families, f)
+	}
+	return same
 }
 
 // add adds the family called name, unless it has no series: unknown is absent.

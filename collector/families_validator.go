@@ -108,37 +108,75 @@ func (s *snapshot) validatorRewards(b *builder) {
 }
 
 // validatorLive: what changes with every block.
-func (s *snapshot) validatorLive(b *builder, st *state) {
+func (s *snapshot) validatorLive(b *builder, st *state, previous *snapshot) {
 	if !b.individual {
 		return
 	}
-	s.each(b, "ethereum_validator_blocks_orphaned_observed_total", func(i int) (float64, bool) {
-		return float64(st.observed.orphaned[s.roster.members[i].record.Index]), true
-	})
+	if !b.keep("ethereum_validator_blocks_orphaned_observed_total", previous != nil && previous.crew() == s.crew() && previous.reorgs == s.reorgs) {
+		s.each(b, "ethereum_validator_blocks_orphaned_observed_total", func(i int) (float64, bool) {
+			return float64(st.observed.orphaned[s.roster.members[i].record.Index]), true
+		})
+	}
 	if !s.live {
 		return
 	}
-	s.each(b, "ethereum_validator_attestations_overdue", func(i int) (float64, bool) { return float64(s.validators[i].overdue), true })
-	s.each(b, "ethereum_validator_blocks_missed_unsettled", func(i int) (float64, bool) { return float64(s.validators[i].blocksMissed), true })
-	s.each(b, "ethereum_validator_sync_missed_unsettled", func(i int) (float64, bool) { return float64(s.validators[i].syncMissed), true })
-	s.each(b, "ethereum_validator_next_attestation_timestamp_seconds", func(i int) (float64, bool) {
-		return start(s.spec, s.validators[i].nextAttestation), s.validators[i].nextAttestation > 0
+	changed := s.changedSince(previous)
+	gauge := func(name string, changed bool, value func(v *validatorState) (float64, bool)) {
+		if !b.keep(name, !changed) {
+			s.each(b, name, func(i int) (float64, bool) { return value(&s.validators[i]) })
+		}
+	}
+	gauge("ethereum_validator_attestations_overdue", changed.overdue, func(v *validatorState) (float64, bool) { return float64(v.overdue), true })
+	gauge("ethereum_validator_blocks_missed_unsettled", changed.blocksMissed, func(v *validatorState) (float64, bool) { return float64(v.blocksMissed), true })
+	gauge("ethereum_validator_sync_missed_unsettled", changed.syncMissed, func(v *validatorState) (float64, bool) { return float64(v.syncMissed), true })
+	gauge("ethereum_validator_next_attestation_timestamp_seconds", changed.nextAttestation, func(v *validatorState) (float64, bool) {
+		return start(s.spec, v.nextAttestation), v.nextAttestation > 0
 	})
-	s.each(b, "ethereum_validator_next_proposal_timestamp_seconds", func(i int) (float64, bool) {
-		return start(s.spec, s.validators[i].nextProposal), s.validators[i].nextProposal > 0
+	gauge("ethereum_validator_next_proposal_timestamp_seconds", changed.nextProposal, func(v *validatorState) (float64, bool) {
+		return start(s.spec, v.nextProposal), v.nextProposal > 0
 	})
-	var members []exposition.Series
+	const members = "ethereum_validator_sync_committee_member"
+	if b.keep(members, !changed.sync) {
+		return
+	}
+	var series []exposition.Series
 	for i := range s.validators {
 		for _, p := range []struct {
 			label string
 			in    bool
 		}{{"current", s.validators[i].syncCurrent}, {"next", s.validators[i].syncNext}} {
 			if p.in {
-				members = append(members, exposition.Series{Labels: s.roster.members[i].series + `,period="` + p.label + `"`, Value: 1})
+				series = append(series, exposition.Series{Labels: s.roster.members[i].series + `,period="` + p.label + `"`, Value: 1})
 			}
 		}
 	}
-	b.add("ethereum_validator_sync_committee_member", members)
+	b.add(members, series)
+}
+
+// changes tells which of the validators' live values differ from another snapshot's.
+type changes struct {
+	overdue, blocksMissed, syncMissed, nextAttestation, nextProposal, sync bool
+}
+
+// changedSince compares in one pass: most values of most validators stay as they are
+// from one head to the next.
+func (s *snapshot) changedSince(previous *snapshot) (c changes) {
+	if previous == nil || !previous.live || previous.crew() != s.crew() {
+		return changes{true, true, true, true, true, true}
+	}
+	for i := range s.validators {
+		now, was := &s.validators[i], &previous.validators[i]
+		if *now == *was {
+			continue
+		}
+		c.overdue = c.overdue || now.overdue != was.overdue
+		c.blocksMissed = c.blocksMissed || now.blocksMissed != was.blocksMissed
+		c.syncMissed = c.syncMissed || now.syncMissed != was.syncMissed
+		c.nextAttestation = c.nextAttestation || now.nextAttestation != was.nextAttestation
+		c.nextProposal = c.nextProposal || now.nextProposal != was.nextProposal
+		c.sync = c.sync || now.syncCurrent != was.syncCurrent || now.syncNext != was.syncNext
+	}
+	return c
 }
 
 // offence is something a validator does that its operator should look at, with a

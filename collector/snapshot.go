@@ -22,10 +22,13 @@ type snapshot struct {
 	validators []validatorState // by ordinal
 	live       bool             // the unsettled duties are all known
 
+	reorgs  uint64 // observed so far
 	rewards rewards
 	page    *exposition.Page
 	built   built
 }
+
+func (s *snapshot) crew() *crew { return s.roster.crew }
 
 // sums are what a snapshot says of settled epochs. Heads of the same epoch share
 // them.
@@ -84,6 +87,7 @@ func (c *Collector) publish() {
 		spec:       st.spec,
 		roster:     st.roster,
 		finality:   st.finality,
+		reorgs:     st.observed.reorgs,
 		rewards:    st.shownRewards(),
 		validators: make([]validatorState, st.roster.watch.Len()),
 	}
