@@ -1,12 +1,13 @@
 package exposition
 
 import (
-	"compress/flate"
 	"encoding/binary"
 	"hash/crc32"
 	"io"
 	"slices"
 	"sync"
+
+	"github.com/klauspost/compress/flate"
 )
 
 // A gzip member is a header, deflate blocks, and a checksum. Blocks that end on a

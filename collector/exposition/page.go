@@ -56,22 +56,16 @@ func (p *Page) has(name string) bool {
 	return found
 }
 
-// Size returns the number of uncompressed bytes.
-func (p *Page) Size(format Format) int {
-	size := 0
-	for _, f := range p.families {
-		size += len(f.metadata[format]) + len(f.samples)
-	}
-	return size
-}
-
-// compressed returns the page as the beginning of a gzip member.
+// compressed returns the page as the beginning of a gzip member. What changed is
+// compressed on all processors.
 func (p *Page) compressed(format Format) block {
 	return p.gzip[format].get(func() block {
 		blocks := make([]block, len(p.segments))
+		var compressing sync.WaitGroup
 		for i, s := range p.segments {
-			blocks[i] = s.compressed(format)
+			compressing.Go(func() { blocks[i] = s.compressed(format) })
 		}
+		compressing.Wait()
 		return member(blocks)
 	})
 }

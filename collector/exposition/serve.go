@@ -32,28 +32,52 @@ func Serve(w http.ResponseWriter, r *http.Request, page *Page, fresh prometheus.
 	w.Header().Set("Content-Type", string(contentType))
 	w.Header().Set("Vary", "Accept, Accept-Encoding")
 
-	s := scratches.Get().(*scratch)
-	defer scratches.Put(s)
-	s.text.Reset()
-	gathering := encodeFresh(&s.text, contentType, page, fresh)
-
 	format := Text
 	if contentType.FormatType() == expfmt.TypeOpenMetrics {
 		format = OpenMetrics
 	}
-	write := writePlain
-	if acceptsGzip(r.Header) {
+	zipped := acceptsGzip(r.Header)
+	if zipped {
 		w.Header().Set("Content-Encoding", "gzip")
-		write = writeGzip
 	}
-	return errors.Join(gathering, write(w, page, format, s))
+	if r.Method == http.MethodHead {
+		return nil
+	}
+
+	s := scratches.Get().(*scratch)
+	defer scratches.Put(s)
+	// Gathering can take longer than all the rest, so the page is sent meanwhile.
+	gathering := make(chan error, 1)
+	go func() {
+		s.fresh.Reset()
+		gathering <- encodeFresh(&s.fresh, contentType, page, fresh)
+	}()
+	var start block
+	var failed error
+	if zipped {
+		start = page.compressed(format)
+		failed = write(w, start.data)
+	} else {
+		failed = s.writePlain(w, page, format)
+	}
+	incomplete := <-gathering
+	if failed != nil {
+		return errors.Join(failed, incomplete)
+	}
+	end := s.fresh.Bytes()
+	if zipped {
+		tail := deflate(s.buf[:0], end)
+		s.buf = start.followedBy(tail).appendTrailer(tail.data)
+		end = s.buf
+	}
+	return errors.Join(write(w, end), incomplete)
 }
 
 // scratch is memory of one answer: the text of the fresh families, and what is
 // about to be written.
 type scratch struct {
-	text bytes.Buffer
-	buf  []byte
+	fresh bytes.Buffer
+	buf   []byte
 }
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
@@ -87,37 +111,25 @@ func encodeFresh(text *bytes.Buffer, contentType expfmt.Format, page *Page, fres
 
 // writePlain copies families together for few but large writes: each wakes the
 // reader.
-func writePlain(w http.ResponseWriter, page *Page, format Format, s *scratch) error {
-	w.Header().Set("Content-Length", strconv.Itoa(page.Size(format)+s.text.Len()))
-	buf := s.buf[:0]
+func (s *scratch) writePlain(w http.ResponseWriter, page *Page, format Format) error {
+	s.buf = s.buf[:0]
 	for _, f := range page.families {
-		if len(buf) > 0 && len(buf)+len(f.metadata[format])+len(f.samples) > writeSize {
-			if err := writeAll(w, buf); err != nil {
+		if len(s.buf) > 0 && len(s.buf)+len(f.metadata[format])+len(f.samples) > writeSize {
+			if err := write(w, s.buf); err != nil {
 				return err
 			}
-			buf = buf[:0]
+			s.buf = s.buf[:0]
 		}
-		buf = append(append(buf, f.metadata[format]...), f.samples...)
-		s.buf = buf
+		s.buf = append(append(s.buf, f.metadata[format]...), f.samples...)
 	}
-	return writeAll(w, buf, s.text.Bytes())
+	return write(w, s.buf)
 }
 
 const writeSize = 1 << 20
 
-func writeGzip(w http.ResponseWriter, page *Page, format Format, s *scratch) error {
-	start := page.compressed(format)
-	end := deflate(s.buf[:0], s.text.Bytes())
-	s.buf = start.followedBy(end).appendTrailer(end.data)
-	w.Header().Set("Content-Length", strconv.Itoa(len(start.data)+len(s.buf)))
-	return writeAll(w, start.data, s.buf)
-}
-
-func writeAll(w http.ResponseWriter, parts ...[]byte) error {
-	for _, part := range parts {
-		if _, err := w.Write(part); err != nil {
-			return fmt.Errorf("write the scrape's answer: %w", err)
-		}
+func write(w http.ResponseWriter, data []byte) error {
+	if _, err := w.Write(data); err != nil {
+		return fmt.Errorf("write the answer to a scrape: %w", err)
 	}
 	return nil
 }

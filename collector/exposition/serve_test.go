@@ -62,9 +62,9 @@ func upMetric() *prometheus.Registry {
 // serve answers one request over HTTP without the client's own decompression.
 func serve(t testing.TB, page *exposition.Page, fresh prometheus.Gatherer, method string, header http.Header) (*http.Response, []byte, error) {
 	t.Helper()
-	var served error
+	served := make(chan error, 1)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		served = exposition.Serve(w, r, page, fresh)
+		served <- exposition.Serve(w, r, page, fresh)
 	}))
 	defer server.Close()
 	request, err := http.NewRequest(method, server.URL, nil)
@@ -84,7 +84,7 @@ func serve(t testing.TB, page *exposition.Page, fresh prometheus.Gatherer, metho
 	if err != nil {
 		t.Fatal(err)
 	}
-	return response, body, served
+	return response, body, <-served
 }
 
 func get(t testing.TB, page *exposition.Page, fresh prometheus.Gatherer, accept string) string {
@@ -186,9 +186,6 @@ func TestContentEncoding(t *testing.T) {
 			t.Errorf("%q: gzip %v, want %v", test.accept, got, test.gzip)
 			continue
 		}
-		if length := response.Header.Get("Content-Length"); length != strconv.Itoa(len(body)) {
-			t.Errorf("%q: Content-Length %s of %d bytes", test.accept, length, len(body))
-		}
 		if test.gzip {
 			body = gunzip(t, body)
 		}
@@ -219,11 +216,10 @@ func gunzip(t testing.TB, body []byte) []byte {
 
 func TestMethods(t *testing.T) {
 	header := http.Header{"Accept": {textType}}
-	_, body, _ := serve(t, smallPage(), nil, http.MethodGet, header)
 	response, empty, err := serve(t, smallPage(), nil, http.MethodHead, header)
-	if err != nil || response.StatusCode != http.StatusOK || len(empty) != 0 ||
-		response.Header.Get("Content-Length") != strconv.Itoa(len(body)) {
-		t.Errorf("HEAD: %s, length %s, %d bytes, %v", response.Status, response.Header.Get("Content-Length"), len(empty), err)
+	if contentType := response.Header.Get("Content-Type"); err != nil || response.StatusCode != http.StatusOK ||
+		len(empty) != 0 || !strings.HasPrefix(contentType, textType) {
+		t.Errorf("HEAD: %s, %s, %d bytes, %v", response.Status, contentType, len(empty), err)
 	}
 	response, _, err = serve(t, smallPage(), nil, http.MethodPost, header)
 	if err != nil || response.StatusCode != http.StatusMethodNotAllowed || response.Header.Get("Allow") != "GET, HEAD" {

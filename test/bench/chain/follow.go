@@ -19,36 +19,26 @@ import (
 
 const slotsPerEpoch = 32
 
-// epochCost is what one epoch cost the process in CPU time.
+// epochCost is what one epoch cost the process in CPU time: following it with few
+// and with many validators watched, and downloading it.
 type epochCost struct {
-	Follow, Download time.Duration
+	Few, Many, Download time.Duration
 }
 
-// follow is the child that is measured: epoch by epoch it follows the chain with a
-// scrape after every slot, then downloads the same blocks and committees and throws
-// them away. It writes one JSON line an epoch.
-func follow(url string, watched, rounds int) error {
-	pool, err := beacon.New(beacon.Config{URLs: []string{url}})
+// follow is the child that is measured. Epoch by epoch, two collectors follow the
+// chain with a scrape after every slot, turn by turn, then the same blocks and
+// committees are downloaded and thrown away. It writes one JSON line an epoch.
+func follow(url string, few, many, rounds int) error {
+	small, err := newCollector(url, few)
 	if err != nil {
 		return err
 	}
-	defer pool.Close()
-	list, err := watch.New("", []string{"0-" + strconv.Itoa(watched-1)}, nil, watch.Options{})
+	defer small.Close()
+	large, err := newCollector(url, many)
 	if err != nil {
 		return err
 	}
-	c, err := collector.New(collector.Config{
-		Source: pool, Watch: list, Window: duty.WindowConfig{Epochs: 15, ResetSlots: 8},
-		IndividualLimit: 1000, OffenderLimit: 50, NetworkStake: collector.StakeNever,
-	})
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	c.Scrape(context.Background())
-	if ok, why := c.Ready(); !ok {
-		return fmt.Errorf("not ready after the first scrape: %s", why)
-	}
+	defer large.Close()
 	for range rounds {
 		var cost epochCost
 		var slot int
@@ -56,9 +46,8 @@ func follow(url string, watched, rounds int) error {
 			if slot, err = advance(url); err != nil {
 				return err
 			}
-			began := cpu()
-			c.Scrape(context.Background())
-			cost.Follow += cpu() - began
+			cost.Few += scrape(small)
+			cost.Many += scrape(large)
 		}
 		began := cpu()
 		if err := download(url, slot-slotsPerEpoch+1, slot); err != nil {
@@ -70,6 +59,38 @@ func follow(url string, watched, rounds int) error {
 		}
 	}
 	return nil
+}
+
+// newCollector returns a collector that has read its window back.
+func newCollector(url string, watched int) (*collector.Collector, error) {
+	pool, err := beacon.New(beacon.Config{URLs: []string{url}})
+	if err != nil {
+		return nil, err
+	}
+	list, err := watch.New("", []string{"0-" + strconv.Itoa(watched-1)}, nil, watch.Options{})
+	if err != nil {
+		return nil, err
+	}
+	c, err := collector.New(collector.Config{
+		Source: pool, Watch: list, Window: duty.WindowConfig{Epochs: 15, ResetSlots: 8},
+		IndividualLimit: 1000, OffenderLimit: 50, NetworkStake: collector.StakeAuto,
+	})
+	if err != nil {
+		return nil, err
+	}
+	c.Scrape(context.Background())
+	if ok, why := c.Ready(); !ok {
+		c.Close()
+		return nil, fmt.Errorf("not ready after the first scrape: %s", why)
+	}
+	return c, nil
+}
+
+// scrape returns the CPU time that a scrape took.
+func scrape(c *collector.Collector) time.Duration {
+	began := cpu()
+	c.Scrape(context.Background())
+	return cpu() - began
 }
 
 // advance moves the chain by a slot and returns it.

@@ -14,9 +14,10 @@ import (
 func main() {
 	role := flag.String("role", "", "internal: what a child process does")
 	validators := flag.Int("validators", 1_000_000, "size of the network")
-	rounds := flag.Int("rounds", 5, "epochs of each kind")
+	rounds := flag.Int("rounds", 15, "epochs of each kind")
 	url := flag.String("url", "", "internal: the beacon node of a child")
-	watched := flag.Int("watched", 0, "internal: number of validators watched by a child")
+	few := flag.Int("few", 0, "internal: number of validators watched by a child's first collector")
+	many := flag.Int("many", 0, "internal: number of validators watched by its second")
 	exporter := flag.String("exporter", "bin/validator-exporter", "binary whose memory is measured; empty leaves that out")
 	flag.Parse()
 
@@ -28,7 +29,7 @@ func main() {
 	case "serve":
 		err = serve(*validators)
 	case "follow":
-		err = follow(*url, *watched, *rounds)
+		err = follow(*url, *few, *many, *rounds)
 	default:
 		err = fmt.Errorf("no role %q", *role)
 	}
