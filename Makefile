@@ -80,7 +80,7 @@ e2e: tools ## real beacon nodes and a real Prometheus, then every fuzz target fo
 	scripts/fuzz.sh $(FUZZTIME) 2>&1 | $(SUMMARY)
 
 .PHONY: bench
-bench: ## the benchmarks in test/bench; writes docs/performance.md, fails when a bound is broken
+bench: build ## the benchmarks in test/bench; writes docs/performance.md, fails when a bound is broken
 	scripts/bench.sh
 
 ##### Third-party programs
