@@ -13,7 +13,9 @@ status=0
 for dir in test/bench/*/; do
   name=$(basename "$dir")
   go build -o "$work/$name" "./$dir"
-  { printf '## %s\n\n' "${name^}"; "$work/$name" || status=1; echo; } | tee -a "$work/tables"
+  printf '## %s\n\n' "${name^}" >>"$work/tables"
+  "$work/$name" | tee -a "$work/tables" || status=1
+  echo >>"$work/tables"
 done
 
 if [ ! -e "$doc" ]; then printf '# Performance\n\n%s\n' "$marker" >"$doc"; fi
