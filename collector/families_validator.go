@@ -94,14 +94,19 @@ var rewardComponents = []struct {
 }
 
 func (s *snapshot) validatorRewards(b *builder) {
-	var series []exposition.Series
+	if s.rewards.byIndex == nil {
+		return
+	}
+	series := make([]exposition.Series, 0, len(s.roster.members)*len(rewardComponents))
 	for i := range s.roster.members {
-		r, ok := s.rewards.byIndex[s.roster.members[i].record.Index]
+		m := &s.roster.members[i]
+		r, ok := s.rewards.byIndex[m.record.Index]
 		if !ok {
 			continue
 		}
-		for _, c := range rewardComponents {
-			series = append(series, exposition.Series{Labels: s.roster.members[i].series + `,component="` + c.label + `"`, Value: float64(c.value(r))})
+		m.render()
+		for n, c := range rewardComponents {
+			series = append(series, exposition.Series{Labels: m.paid[n], Value: float64(c.value(r))})
 		}
 	}
 	b.add("ethereum_validator_attestation_reward_gwei", series)

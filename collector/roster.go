@@ -41,9 +41,9 @@ type identity struct {
 	groups []int // positions in crew.groups, the "all" group included
 	// Pre-rendered label sets: network and validator_index; those with pubkey,
 	// withdrawal_type and the watch list's labels; those with vote and cause, in the
-	// order of lostVotes.
+	// order of lostVotes; those with component, in the order of rewardComponents.
 	series, info string
-	lost         []string
+	lost, paid   []string
 	withdrawal   string
 }
 
@@ -150,6 +150,9 @@ func (m *member) render() {
 	}
 	m.info = m.series + "," + exposition.Labels(pairs...)
 	m.lost = lostLabels(m.series)
+	for _, c := range rewardComponents {
+		m.paid = append(m.paid, m.series+`,component="`+c.label+`"`)
+	}
 }
 
 // grouping finds the groups of a label set. Watch lists repeat few label sets over

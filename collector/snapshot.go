@@ -289,9 +289,9 @@ func (st *state) followUnsettled(s *snapshot) {
 			v := &s.validators[i]
 			v.blocksMissed += uint16(missed[i].BlocksMissed)
 			v.syncMissed += uint32(missed[i].SyncMissed)
-			if d.tally.Overdue(head, i) {
-				v.overdue++
-			}
+		}
+		for i := range d.tally.Overdue(head) {
+			s.validators[i].overdue++
 		}
 	}
 	for e := epoch; e <= epoch+1; e++ {

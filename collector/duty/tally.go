@@ -3,7 +3,9 @@ package duty
 import (
 	"encoding/binary"
 	"fmt"
+	"iter"
 	"math/bits"
+	"slices"
 )
 
 // Tally gathers the attestations of one epoch from canonical blocks, for every
@@ -17,9 +19,11 @@ type Tally struct {
 	committees *Committees
 	watch      *WatchSet
 	cohorts    []cohort
-	// places has the duty of each ordinal.
-	places []place
-	last   Slot
+	// places has the duty of each ordinal; pending are the ordinals whose attestation
+	// was not included when Overdue last looked.
+	places  []place
+	pending []int
+	last    Slot
 	// ballots is scratch space of Add.
 	ballots []ballot
 }
@@ -85,6 +89,7 @@ func NewTally(spec *Spec, committees *Committees, watch *WatchSet) (*Tally, erro
 				return nil, fmt.Errorf("committees of epoch %d: validator %d is in two of them", t.epoch, member)
 			}
 			t.places[ordinal] = place{duty: true, slot: uint8(n), position: uint32(position)}
+			t.pending = append(t.pending, ordinal)
 			if c.delays == nil {
 				c.delays = make([]uint8, c.size)
 			}
@@ -314,11 +319,18 @@ func (t *Tally) DutySlot(ordinal int) (slot Slot, ok bool) {
 	return t.spec.FirstSlot(t.epoch) + Slot(p.slot), p.duty
 }
 
-// Overdue tells whether the validator's duty is at least three slots old at head
-// and its attestation not included by the blocks added so far.
-func (t *Tally) Overdue(head Slot, ordinal int) bool {
-	slot, ok := t.DutySlot(ordinal)
-	return ok && slot+3 <= head && !t.included(t.places[ordinal])
+// Overdue yields the ordinals of validators whose duty is at least three slots old
+// at head and whose attestation is not included by the blocks added so far.
+func (t *Tally) Overdue(head Slot) iter.Seq[int] {
+	t.pending = slices.DeleteFunc(t.pending, func(ordinal int) bool { return t.included(t.places[ordinal]) })
+	return func(yield func(int) bool) {
+		for _, ordinal := range t.pending {
+			slot, _ := t.DutySlot(ordinal)
+			if slot+3 <= head && !yield(ordinal) {
+				return
+			}
+		}
+	}
 }
 
 func (t *Tally) included(p place) bool {
