@@ -250,7 +250,8 @@ func compareSpans(t *testing.T, spans []span, happened history) {
 	if next != len(happened.epochs) || single < len(happened.epochs)*3/4 {
 		t.Errorf("outcomes: seen up to epoch %d, of %d epochs %d one by one", next-1, len(happened.epochs), single)
 	}
-	t.Logf("outcomes: %d epochs, %d of them one by one, %d validator-epochs equal what other code counts", len(happened.epochs), single, validators)
+	t.Logf("outcomes: %d epochs, %d of them one by one, %d validator-epochs compared with what other code counts: %d differences",
+		len(happened.epochs), single, validators, wrong.n)
 }
 
 // compareRewards compares what the observer saw with the node's attestation rewards,
@@ -309,8 +310,8 @@ func compareRewards(ctx context.Context, t *testing.T, url string, spans []span,
 		}
 	}
 	wrong.end()
-	t.Logf("rewards: %d validator-epochs, %d votes equal what the node paid, %d head votes undecidable in %d epochs of a leak",
-		validators, votes, undecided, leaks)
+	t.Logf("rewards: %d validator-epochs, %d votes equal what the node paid, %d head votes undecidable in %d epochs of a leak: %d differences",
+		validators, votes, undecided, leaks, wrong.n)
 	return leaks
 }
 
@@ -352,7 +353,7 @@ func (p syncPayments) compare(ctx context.Context, t *testing.T, c *chain, count
 		}
 	}
 	wrong.end()
-	t.Logf("sync committee: %d blocks, %d validator-blocks equal what the node paid", len(counted.Sync), rows)
+	t.Logf("sync committee: %d blocks, %d validator-blocks compared with what the node paid: %d differences", len(counted.Sync), rows, wrong.n)
 }
 
 func number(b bool) int {

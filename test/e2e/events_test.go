@@ -347,8 +347,8 @@ func compareIncreases(t *testing.T, a, b map[string]increase, want map[string]fl
 
 	samplesA, resetsA := extent(a)
 	samplesB, resetsB := extent(b)
-	t.Logf("replicas: %d counters (%d and %d raw samples, %d and %d resets) are equal, and equal %d that other code counts",
-		len(a), samplesA, samplesB, resetsA, resetsB, len(want))
+	t.Logf("replicas: %d counters (%d and %d raw samples, %d and %d resets) compared, and with %d that other code counts: %d differences",
+		len(a), samplesA, samplesB, resetsA, resetsB, len(want), differ.n+wrong.n)
 }
 
 // extent returns the number of all samples, and the most resets of a counter.

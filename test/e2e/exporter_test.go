@@ -75,8 +75,8 @@ func startExporter(t *testing.T, name string, args ...string) (*exporter, error)
 		if x.program != nil {
 			x.program.Kill()
 		}
-		if t.Failed() {
-			t.Logf("the end of the log of exporter %s:\n%s", name, tail(filepath.Join(x.dir, name+".log"), 40))
+		if log := tail(filepath.Join(x.dir, name+".log"), 40); t.Failed() && log != "" {
+			t.Logf("the end of the log of exporter %s:\n%s", name, log)
 		}
 	})
 	return x, x.start(t.Context())

@@ -47,7 +47,7 @@ func (o *observer) watch(ctx context.Context) error {
 			return err
 		}
 		epoch, settled := e.one("ethereum_chain_settled_epoch")
-		expected, known := e.one("ethereum_network_attestations_expected_total")
+		expected, known := e.one(attestationsExpected)
 		switch {
 		case !settled || !known || expected == 0: // nothing yet, or the zeros before the first epoch
 		case int(expected) != o.validators*(int(epoch)+1):

@@ -114,16 +114,20 @@ type slotClock interface {
 	resume()
 }
 
-// settled returns the newest settled epoch, when the counters show it: they may still
-// show the window before it, or the zeros between the two.
+// attestationsExpected tells by its value what the counters show.
+const attestationsExpected = "ethereum_network_attestations_expected_total"
+
+// shows tells whether attestationsExpected is that of the epochs of a window up to epoch,
+// and not of the window before or of the zeros between the two.
+func (r *replicas) shows(epoch int, expected float64) bool {
+	return int(expected) == r.validators*(epoch%r.windowEpochs+1)
+}
+
+// settled returns the newest settled epoch, when the counters show it.
 func (r *replicas) settled(e *exposition) (epoch int, shown bool) {
 	settled, ok := e.one("ethereum_chain_settled_epoch")
-	expected, known := e.one("ethereum_network_attestations_expected_total")
-	if !ok || !known {
-		return 0, false
-	}
-	epoch = int(settled)
-	return epoch, int(expected) == r.validators*(epoch%r.windowEpochs+1)
+	expected, known := e.one(attestationsExpected)
+	return int(settled), ok && known && r.shows(int(settled), expected)
 }
 
 // waitShown waits until both replicas show the same settled epoch, which is least or
@@ -154,14 +158,15 @@ func (r *replicas) waitShown(ctx context.Context, least int) (epoch int, at time
 
 // scraped tells whether Prometheus' newest samples show epoch on both replicas.
 func (r *replicas) scraped(ctx context.Context, at time.Time, epoch int) (bool, error) {
-	series, err := r.prometheus.Query(ctx, "ethereum_chain_settled_epoch", at)
+	series, err := r.prometheus.Query(ctx, attestationsExpected, at)
 	if err != nil {
 		return false, err
 	}
-	if len(series) != 2 {
-		return false, nil
+	shown := 0
+	for _, s := range series {
+		shown += number(r.shows(epoch, s.Samples[0].Value))
 	}
-	return int(series[0].Samples[0].Value) == epoch && int(series[1].Samples[0].Value) == epoch, nil
+	return shown == 2, nil
 }
 
 // compareBytes checks that all replicas, also one that is started now, write the same
@@ -186,7 +191,7 @@ func (r *replicas) compareBytes(ctx context.Context) {
 		if err == nil {
 			r.compareFamilies("b", pages[0].chain(), pages[1].chain())
 			r.compareFamilies("a fresh replica", pages[0].chain(), pages[2].chain())
-			expected, _ := pages[0].one("ethereum_network_attestations_expected_total")
+			expected, _ := pages[0].one(attestationsExpected)
 			r.t.Logf("bytes of the replicas: a, b (%d kills) and a fresh one compared in %d chain families at the head %v, where %v attestations were expected",
 				r.kills.Load(), len(pages[0].chain()), head, expected)
 			if len(pages[0].chain()) < 60 {

@@ -109,7 +109,7 @@ func TestTwentyKillsOnASimulatedChain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	expected := fmt.Sprintf("ethereum_network_attestations_expected_total{network=%q}", network)
+	expected := fmt.Sprintf("%s{network=%q}", attestationsExpected, network)
 	if rolls := epoch / windowEpochs; a[expected].resets != rolls || b[expected].resets != rolls {
 		t.Errorf("Prometheus saw %d resets of a and %d of b, and %d windows ended", a[expected].resets, b[expected].resets, rolls)
 	}
