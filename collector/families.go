@@ -184,9 +184,16 @@ var lostVotes = []struct {
 	vote  duty.Vote
 	cause duty.Cause
 }{
-	{duty.Source, duty.Network}, {duty.Source, duty.Missing}, {duty.Source, duty.Late},
-	{duty.Target, duty.Network}, {duty.Target, duty.Missing}, {duty.Target, duty.Wrong},
-	{duty.Head, duty.Network}, {duty.Head, duty.Missing}, {duty.Head, duty.Late}, {duty.Head, duty.Wrong},
+	{duty.Source, duty.Network},
+	{duty.Source, duty.Missing},
+	{duty.Source, duty.Late},
+	{duty.Target, duty.Network},
+	{duty.Target, duty.Missing},
+	{duty.Target, duty.Wrong},
+	{duty.Head, duty.Network},
+	{duty.Head, duty.Missing},
+	{duty.Head, duty.Late},
+	{duty.Head, duty.Wrong},
 }
 
 // row is one subject's totals under its labels.

@@ -194,11 +194,19 @@ func TestLifeOfValidatorsIsVisible(t *testing.T) {
 		slashed   bool
 	}{
 		{"0", 12, "active_ongoing", false},
-		{"1", 3, "active_ongoing", false}, {"1", 4, "active_slashed", true}, {"1", 8, "exited_slashed", true},
-		{"2", 4, "active_slashed", true}, {"3", 13, "exited_slashed", true},
-		{"4", 1, "pending_initialized", false}, {"4", 3, "pending_queued", false}, {"4", 10, "active_ongoing", false},
-		{"5", 4, "active_ongoing", false}, {"5", 5, "active_exiting", false}, {"5", 10, "exited_unslashed", false},
-		{"300", 4, "pending_queued", false}, {"301", 11, "active_ongoing", false},
+		{"1", 3, "active_ongoing", false},
+		{"1", 4, "active_slashed", true},
+		{"1", 8, "exited_slashed", true},
+		{"2", 4, "active_slashed", true},
+		{"3", 13, "exited_slashed", true},
+		{"4", 1, "pending_initialized", false},
+		{"4", 3, "pending_queued", false},
+		{"4", 10, "active_ongoing", false},
+		{"5", 4, "active_ongoing", false},
+		{"5", 5, "active_exiting", false},
+		{"5", 10, "exited_unslashed", false},
+		{"300", 4, "pending_queued", false},
+		{"301", 11, "active_ongoing", false},
 	} {
 		got := at(want.epoch, want.validator)
 		if len(got) != 1 || got[0].Status != want.status || got[0].Validator.Slashed != want.slashed {

@@ -53,8 +53,10 @@ func appendRecord(b []byte, r *registry, rec *record) []byte {
 		name  string
 		epoch duty.Epoch
 	}{
-		{`,"activation_eligibility_epoch":`, rec.eligibility}, {`,"activation_epoch":`, rec.activation},
-		{`,"exit_epoch":`, rec.exit}, {`,"withdrawable_epoch":`, rec.withdrawable},
+		{`,"activation_eligibility_epoch":`, rec.eligibility},
+		{`,"activation_epoch":`, rec.activation},
+		{`,"exit_epoch":`, rec.exit},
+		{`,"withdrawable_epoch":`, rec.withdrawable},
 	} {
 		b = append(b, event.name...)
 		b = appendNumber(b, event.epoch)

@@ -260,7 +260,10 @@ func TestChainFollowsItsClock(t *testing.T) {
 		after int64
 		want  string
 	}{
-		{-100, `"head_slot":"0"`}, {11, `"head_slot":"0"`}, {12, `"head_slot":"1"`}, {121, `"head_slot":"10"`},
+		{-100, `"head_slot":"0"`},
+		{11, `"head_slot":"0"`},
+		{12, `"head_slot":"1"`},
+		{121, `"head_slot":"10"`},
 		{60, `"head_slot":"10"`}, // a chain never shrinks
 	} {
 		now.Store(1_700_000_000 + test.after)

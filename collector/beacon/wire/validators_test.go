@@ -64,8 +64,10 @@ func TestNoValidatorsIsNoError(t *testing.T) {
 }
 
 func TestMissingIsNeverZero(t *testing.T) {
-	for _, field := range []string{"index", "balance", "status", "pubkey", "withdrawal_credentials", "effective_balance",
-		"slashed", "activation_epoch", "exit_epoch", "withdrawable_epoch", "validator"} {
+	for _, field := range []string{
+		"index", "balance", "status", "pubkey", "withdrawal_credentials", "effective_balance",
+		"slashed", "activation_epoch", "exit_epoch", "withdrawable_epoch", "validator",
+	} {
 		row := validatorRow(3, `"`+field+`"`, `"other"`)
 		if all, err := readValidators(strings.NewReader(answer([]string{validatorRow(2), row}))); err == nil || len(all) != 1 {
 			t.Errorf("without %s: %d validators, error %v; want the first one and an error", field, len(all), err)

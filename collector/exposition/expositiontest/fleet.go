@@ -171,9 +171,11 @@ func (f *Fleet) fillValidator(index string) {
 	f.add(x+"balance_gwei", 32e9+float64(f.random.IntN(30_000_000)), index)
 	f.add(x+"effective_balance_gwei", 32e9, index)
 	f.add(x+"activation_epoch", float64(f.random.IntN(400_000)), index)
-	for _, zero := range []string{"slashed", "missed_attestation_streak", "attestations_overdue",
+	for _, zero := range []string{
+		"slashed", "missed_attestation_streak", "attestations_overdue",
 		"blocks_missed_unsettled", "sync_missed_unsettled", "blocks_orphaned_observed_total",
-		"next_attestation_timestamp_seconds"} {
+		"next_attestation_timestamp_seconds",
+	} {
 		f.add(x+zero, 0, index)
 	}
 	f.add(x+"attestation_reward_gwei", 2700, index, "source")
