@@ -247,7 +247,7 @@ func compareSpans(t *testing.T, spans []span, happened history) {
 		}
 	}
 	wrong.end()
-	if next != len(happened.epochs) || single < len(happened.epochs)*3/4 {
+	if next != len(happened.epochs) || single < len(happened.epochs)/2 {
 		t.Errorf("outcomes: seen up to epoch %d, of %d epochs %d one by one", next-1, len(happened.epochs), single)
 	}
 	t.Logf("outcomes: %d epochs, %d of them one by one, %d validator-epochs compared with what other code counts: %d differences",

@@ -24,7 +24,7 @@ import (
 func TestTwentyKillsOnASimulatedChain(t *testing.T) {
 	t.Parallel()
 	const (
-		validators               = 160 // cohorts of 20: large enough to tell the network's faults
+		validators               = 144 // cohorts of 18: just enough to tell the network's faults
 		windowEpochs, resetSlots = 6, 8
 		kills                    = 20
 	)
@@ -56,7 +56,7 @@ func TestTwentyKillsOnASimulatedChain(t *testing.T) {
 	r := startReplicas(t, replicaOptions{
 		beaconURL: server.URL, validators: validators, slotsPerEpoch: perEpoch,
 		windowEpochs: windowEpochs, resetSlots: resetSlots,
-		interval: 250 * time.Millisecond,
+		interval: 500 * time.Millisecond,
 	})
 	if time.Now().After(spec.SlotStart(1)) {
 		t.Fatal("the exporters took longer to start than the chain")
