@@ -24,22 +24,23 @@ import (
 // built is where TestMain builds the exporter.
 var built string
 
-func TestMain(m *testing.M) {
+func TestMain(m *testing.M) { os.Exit(testMain(m)) }
+
+func testMain(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "e2e-")
 	if err == nil {
+		defer os.RemoveAll(dir)
 		built = filepath.Join(dir, "validator-exporter")
 		err = build(built)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+		return 1
 	}
 	// At once, for most of the time they wait for their chains.
 	flag.Parse()
 	flag.Set("test.parallel", "3")
-	code := m.Run()
-	os.RemoveAll(dir)
-	os.Exit(code)
+	return m.Run()
 }
 
 func build(path string) error {
