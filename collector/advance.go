@@ -50,22 +50,23 @@ func (c *Collector) advance(ctx context.Context) error {
 	return nil
 }
 
-// readChain learns the chain's constants once and follows its head.
+// readChain learns the chain's constants, of which only fork epochs ever change, and
+// follows its head.
 func (c *Collector) readChain(ctx context.Context) error {
 	st := &c.state
 	spec, err := c.cfg.Source.Spec(ctx)
 	if err != nil {
 		return fmt.Errorf("reading the chain's constants: %w", err)
 	}
-	if st.spec == nil {
+	if spec != st.served {
 		if err := c.cfg.Window.Validate(spec); err != nil {
-			return err
+			return fmt.Errorf("the counters' window does not fit this chain: %w", err)
 		}
 		named := *spec
 		if c.cfg.NetworkName != "" {
 			named.Network = c.cfg.NetworkName
 		}
-		st.spec = &named
+		st.spec, st.served = &named, spec
 	}
 	head, err := c.cfg.Source.Head(ctx)
 	if err != nil {
@@ -186,7 +187,7 @@ func (st *state) readRoster(ctx context.Context, c *Collector, read *bool) error
 	if errors.Is(err, beacon.ErrUnavailable) {
 		c.cfg.Logger.Warn("No node serves the state of the epoch's first slot; reading the validators at the head", "slot", st.spec.FirstSlot(epoch), "err", err)
 		exact = false
-		records, err = st.readRecords(ctx, c, "head", st.requestIDs(list))
+		records, err = st.readRecords(ctx, c, beacon.StateHead, st.requestIDs(list))
 	}
 	if err != nil {
 		return fmt.Errorf("reading the records of %d validators: %w", len(list.Entries), err)
@@ -212,7 +213,8 @@ func (st *state) readRoster(ctx context.Context, c *Collector, read *bool) error
 // at once.
 func (st *state) requestIDs(list *watch.List) []string {
 	known := map[[48]byte]duty.ValidatorIndex{}
-	if st.roster != nil {
+	byKey := slices.ContainsFunc(list.Entries, func(e watch.Entry) bool { return !e.HasIndex })
+	if st.roster != nil && byKey {
 		for i := range st.roster.members {
 			r := &st.roster.members[i].record
 			known[r.Pubkey] = r.Index
@@ -275,7 +277,7 @@ func (st *state) readNextSeats(ctx context.Context, c *Collector, head duty.Epoc
 		return
 	}
 	st.nextSeatsAsked = head
-	seats, err := c.cfg.Source.SyncCommittee(ctx, "head", duty.Epoch(next*st.spec.EpochsPerSyncCommitteePeriod))
+	seats, err := c.cfg.Source.SyncCommittee(ctx, beacon.StateHead, duty.Epoch(next*st.spec.EpochsPerSyncCommitteePeriod))
 	if err != nil {
 		c.cfg.Logger.Debug("The next sync committee is not known", "period", next, "err", err)
 		return
@@ -299,9 +301,13 @@ func (st *state) ensureDuties(ctx context.Context, c *Collector, epoch duty.Epoc
 	*read = true
 	state := beacon.StateAt(st.spec.FirstSlot(epoch))
 	if period == st.spec.SyncPeriod(st.headEpoch()) {
-		state = "head"
+		state = beacon.StateHead
 	}
 	seats, err := c.cfg.Source.SyncCommittee(ctx, state, epoch)
+	if errors.Is(err, beacon.ErrUnavailable) && state == beacon.StateHead {
+		// The node's head may be in the next period already.
+		seats, err = c.cfg.Source.SyncCommittee(ctx, beacon.StateAt(st.spec.FirstSlot(epoch)), epoch)
+	}
 	if err != nil {
 		return fmt.Errorf("reading the sync committee of epoch %d: %w", epoch, err)
 	}
@@ -378,7 +384,7 @@ func (st *state) readFinality(ctx context.Context, c *Collector, read *bool) err
 	// every head of this epoch.
 	f, err := c.cfg.Source.Finality(ctx, beacon.StateAt(st.spec.FirstSlot(key.epoch)))
 	if errors.Is(err, beacon.ErrUnavailable) {
-		f, err = c.cfg.Source.Finality(ctx, "head")
+		f, err = c.cfg.Source.Finality(ctx, beacon.StateHead)
 	}
 	if err != nil {
 		st.finality = finality{}
@@ -403,6 +409,7 @@ func (c *Collector) confirmCanonical(ctx context.Context) error {
 	}
 	// Whatever was read may be of another fork.
 	st.roster, st.finality = nil, finality{}
+	delete(st.anchors, st.headEpoch())
 	for e := st.unsettled(); e <= st.headEpoch()+1; e++ {
 		delete(st.duties, e)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -173,23 +174,47 @@ func (c *Collector) run(joined func() bool) {
 
 // live reaches the head and publishes a snapshot of it.
 func (c *Collector) live() error {
-	ctx, cancel := context.WithTimeout(c.ctx, liveTimeout)
-	defer cancel()
-	err := c.advance(ctx)
-	c.self.attempted(err)
-	if err != nil && !errors.Is(err, context.Canceled) {
-		c.cfg.Logger.Warn("Could not advance to the head of the chain; scrapes show the last whole snapshot", "err", err)
-	}
+	err := c.guarded(c.advance)
+	c.report(err)
 	return err
 }
 
 // refill reads one missing epoch of the window; more tells whether to call again.
 func (c *Collector) refill() (more bool, err error) {
-	ctx, cancel := context.WithTimeout(c.ctx, liveTimeout)
-	defer cancel()
-	more, err = c.state.refillStep(ctx, c)
+	err = c.guarded(func(ctx context.Context) error {
+		more, err = c.state.refillStep(ctx, c)
+		return err
+	})
 	if err != nil && !errors.Is(err, context.Canceled) {
 		c.cfg.Logger.Warn("Could not read a past epoch; the next scrape tries again", "err", err)
 	}
 	return more, err
+}
+
+// guarded runs one part of a flight. A panic costs what was read so far, which the
+// chain gives back, not the process.
+func (c *Collector) guarded(run func(ctx context.Context) error) (err error) {
+	ctx, cancel := context.WithTimeout(c.ctx, liveTimeout)
+	defer cancel()
+	defer func() {
+		if p := recover(); p != nil {
+			observed := c.state.observed
+			c.state = newState()
+			c.state.observed = observed
+			err = fmt.Errorf("a mistake of this program, please report it; starting anew: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return run(ctx)
+}
+
+// report tells the log when advancing begins to fail, fails differently, or works
+// again, rather than at every scrape.
+func (c *Collector) report(err error) {
+	before := c.self.attempted(err)
+	switch {
+	case err == nil && before != "":
+		c.cfg.Logger.Info("Reached the head of the chain again")
+	case err != nil && err.Error() != before && !errors.Is(err, context.Canceled):
+		c.cfg.Logger.Warn("Could not advance to the head of the chain; scrapes show the last whole snapshot", "err", err)
+	}
 }

@@ -35,6 +35,11 @@ func (s *snapshot) build(c *Collector, st *state, previous *snapshot) {
 	}
 	b := &builder{network: exposition.Labels("network", s.spec.Network), individual: s.roster.watch.Len() <= c.cfg.IndividualLimit}
 
+	if b.individual {
+		for i := range s.roster.members {
+			s.roster.members[i].render(s.spec.Network)
+		}
+	}
 	if previous != nil && s.sums == previous.sums {
 		s.built.settled = before.settled
 	} else {

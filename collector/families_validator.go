@@ -33,7 +33,6 @@ func (s *snapshot) validatorCounters(b *builder) {
 	for i := range s.settledBy {
 		if v := &s.settledBy[i]; v.counted {
 			m := &s.roster.members[i]
-			m.render()
 			rows = append(rows, row{labels: m.series, totals: &v.totals, stake: true, lost: m.lost})
 		}
 	}
@@ -48,7 +47,6 @@ func (s *snapshot) validatorRecords(b *builder) {
 	var info, status []exposition.Series
 	for i := range s.roster.members {
 		m := &s.roster.members[i]
-		m.render()
 		info = append(info, exposition.Series{Labels: m.info, Value: 1})
 		status = append(status, exposition.Series{Labels: m.series + `,` + exposition.Labels("status", m.record.Status), Value: 1})
 	}
@@ -104,7 +102,6 @@ func (s *snapshot) validatorRewards(b *builder) {
 		if !ok {
 			continue
 		}
-		m.render()
 		for n, c := range rewardComponents {
 			series = append(series, exposition.Series{Labels: m.paid[n], Value: float64(c.value(r))})
 		}
@@ -218,7 +215,9 @@ func (s *snapshot) offenders(b *builder, limit int) {
 	all = all[:min(len(all), limit)]
 	series := make([]exposition.Series, 0, len(all))
 	for _, o := range all {
-		series = append(series, exposition.Series{Labels: s.roster.members[o.ordinal].series + `,offence="` + o.kind + `"`, Value: o.amount})
+		m := &s.roster.members[o.ordinal]
+		m.render(s.spec.Network)
+		series = append(series, exposition.Series{Labels: m.series + `,offence="` + o.kind + `"`, Value: o.amount})
 	}
 	b.add("ethereum_validator_offender", series)
 }

@@ -2,11 +2,13 @@ package collector
 
 import (
 	"context"
+	"log/slog"
 	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/ethereum-validator-monitor/validator-monitor/collector/beacon"
 	"github.com/ethereum-validator-monitor/validator-monitor/collector/duty"
 	"github.com/ethereum-validator-monitor/validator-monitor/internal/chainsim"
 )
@@ -160,5 +162,37 @@ func TestAnOldSnapshotIsWithheld(t *testing.T) {
 	}
 	if ok, why := c.Ready(); ok || !strings.Contains(why, "no beacon node has confirmed") {
 		t.Errorf("readiness %v: %s", ok, why)
+	}
+}
+
+// panicking is a source with a mistake in it.
+type panicking struct {
+	Source
+	times int
+}
+
+func (p *panicking) Head(ctx context.Context) (beacon.Header, error) {
+	if p.times > 0 {
+		p.times--
+		panic("a mistake")
+	}
+	return p.Source.Head(ctx)
+}
+
+// A mistake of the program costs what was read so far, not the process.
+func TestAPanicStartsAnew(t *testing.T) {
+	sim := simulate(t, quiet(64))
+	c := sim.collector(testOptions{validators: []string{"3"}, window: fourEpochs, logger: slog.New(slog.DiscardHandler)})
+	sim.to(100)
+	want := chainTextOf(t, c)
+	c.cfg.Source = &panicking{Source: c.cfg.Source, times: 1}
+	if got := chainTextOf(t, c); got != want {
+		t.Errorf("the snapshot changed:\n%s", firstDifference(got, want))
+	}
+	if why := c.self.lastError(); !strings.Contains(why, "a mistake of this program, please report it") {
+		t.Errorf("the last error is %q", why)
+	}
+	if got := chainTextOf(t, c); got != want {
+		t.Errorf("after starting anew the snapshot differs:\n%s", firstDifference(got, want))
 	}
 }

@@ -98,7 +98,11 @@ func newRoster(network string, list *watch.List, records []wire.Validator, previ
 	r := &roster{crew: c, members: make([]member, c.watch.Len())}
 	for i := range r.members {
 		at := byIndex[c.watch.At(i)]
-		r.members[i] = member{records[at], newIdentity(network, &records[at], labels[at], groups.of(labels[at]))}
+		r.members[i] = member{records[at], &identity{
+			labels:     labels[at],
+			groups:     groups.of(labels[at]),
+			withdrawal: withdrawalType(records[at].Credentials),
+		}}
 	}
 	for _, e := range c.unknown {
 		for _, at := range groups.of(e.Labels) {
@@ -129,21 +133,13 @@ func (r *roster) with(list *watch.List, records []wire.Validator) *roster {
 	return next
 }
 
-func newIdentity(network string, r *wire.Validator, labels []watch.Label, groups []int) *identity {
-	return &identity{
-		labels:     labels,
-		groups:     groups,
-		series:     exposition.Labels("network", network, "validator_index", strconv.FormatUint(uint64(r.Index), 10)),
-		withdrawal: withdrawalType(r.Credentials),
-	}
-}
-
-// render makes the longer label sets, which only validators with series of their own
+// render makes a member's label sets, which only validators with series of their own
 // need.
-func (m *member) render() {
-	if m.info != "" {
+func (m *member) render(network string) {
+	if m.series != "" {
 		return
 	}
+	m.series = exposition.Labels("network", network, "validator_index", strconv.FormatUint(uint64(m.record.Index), 10))
 	pairs := []string{"pubkey", pubkeyString(m.record.Pubkey), "withdrawal_type", m.withdrawal}
 	for _, l := range m.labels {
 		pairs = append(pairs, l.Name, l.Value)

@@ -51,14 +51,16 @@ func (m *selfMetrics) step(name string, run func() error) error {
 	return err
 }
 
-// attempted keeps why the last advance failed, for readiness.
-func (m *selfMetrics) attempted(err error) {
+// attempted keeps why the last advance failed, for readiness, and returns why the
+// one before did; empty when it did not.
+func (m *selfMetrics) attempted(err error) (before string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.err = ""
+	before, m.err = m.err, ""
 	if err != nil {
 		m.err = err.Error()
 	}
+	return before
 }
 
 func (m *selfMetrics) lastError() string {

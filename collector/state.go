@@ -10,8 +10,9 @@ import (
 // state is what the advance has read so far. Only the one flight in the air touches
 // it. All of it can be read again from the chain.
 type state struct {
-	spec  *duty.Spec
-	spine spine
+	// spec is the chain's, as served, under the name that is shown.
+	spec, served *duty.Spec
+	spine        spine
 	// duties of the epochs that are not settled yet, and of the next one.
 	duties map[duty.Epoch]*epochDuties
 	// seats of the sync committees by period.
