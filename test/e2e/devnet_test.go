@@ -128,8 +128,7 @@ func (s scenario) run(t *testing.T) seen {
 	observer := startObserver(t, d.BeaconURL(), s.shape.Validators)
 	r := startReplicas(t, replicaOptions{
 		beaconURL:  d.BeaconURL(),
-		validators: s.shape.Validators, slotsPerEpoch: int(s.shape.SlotsPerEpoch),
-		windowEpochs: s.windowEpochs, resetSlots: s.resetSlots,
+		validators: s.shape.Validators, windowEpochs: s.windowEpochs, resetSlots: s.resetSlots,
 		interval: time.Second,
 	})
 
@@ -171,7 +170,7 @@ func (s scenario) run(t *testing.T) seen {
 	if err != nil {
 		t.Fatal(err)
 	}
-	happened, seen := historyOf(counted)
+	happened, seen := historyOf(counted, s.shape.Validators)
 	compareSpans(t, observer.spans(epoch), happened)
 	seen.leaks = compareRewards(ctx, t, d.BeaconURL(), observer.spans(epoch), counted)
 	payments.compare(ctx, t, c, counted)
@@ -184,7 +183,7 @@ func (s scenario) run(t *testing.T) seen {
 	if err != nil {
 		t.Fatal(err)
 	}
-	compareIncreases(t, a, b, happened.series(r.group, s.windowEpochs))
+	compareIncreases(t, a, b, happened.series(s.windowEpochs))
 	r.compareBytes(ctx)
 	r.end(ctx)
 	observer.exporter.stop(t)
@@ -193,11 +192,12 @@ func (s scenario) run(t *testing.T) seen {
 }
 
 // historyOf turns a count into a history. Nobody's effective balance changes in the time.
-func historyOf(counted *independent.Result) (history, seen) {
+func historyOf(counted *independent.Result, validators int) (history, seen) {
 	var seen seen
 	h := history{
-		epochs: make([]map[uint64]events, len(counted.Epochs)),
-		ether:  func(uint64, int) uint64 { return 32 },
+		validators: validators,
+		epochs:     make([]map[uint64]events, len(counted.Epochs)),
+		ether:      func(uint64, int) uint64 { return 32 },
 	}
 	hasBlock := func(slot uint64) bool { return counted.Blocks[slot] }
 	for epoch, outcomes := range counted.Epochs {

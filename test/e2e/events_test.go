@@ -6,6 +6,8 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -140,7 +142,8 @@ func lostVotes(slotsPerEpoch, epoch uint64, duties map[uint64]attested, hasBlock
 
 // history holds the events of a chain: by epoch, then by validator.
 type history struct {
-	epochs []map[uint64]events
+	validators int
+	epochs     []map[uint64]events
 	// ether is a validator's effective balance at the beginning of an epoch.
 	ether func(validator uint64, epoch int) uint64
 }
@@ -170,18 +173,18 @@ func subjects(validator uint64, group string) [][2]string {
 }
 
 // series returns what each counter has counted at the end of the history, by the
-// series' text. group names the group that a validator is in.
-func (h history) series(group func(uint64) string, windowEpochs int) map[string]float64 {
+// series' text.
+func (h history) series(windowEpochs int) map[string]float64 {
 	want := map[string]float64{}
 	for validator, e := range h.sum(0, len(h.epochs)-1) {
-		for _, subject := range subjects(validator, group(validator)) {
+		for _, subject := range subjects(validator, groupOf(validator, h.validators)) {
 			for _, c := range e.counters() {
 				want[subject[0]+c.name+"_total{"+subject[1]+c.labels+"}"] += float64(*c.value)
 			}
 		}
 	}
 	for first := 0; first < len(h.epochs); first += windowEpochs {
-		for key, gwei := range h.stake(group, first, min(first+windowEpochs, len(h.epochs))-1) {
+		for key, gwei := range h.stake(first, min(first+windowEpochs, len(h.epochs))-1) {
 			want[key] += gwei
 		}
 	}
@@ -190,7 +193,7 @@ func (h history) series(group func(uint64) string, windowEpochs int) map[string]
 
 // stake returns the stake sums of one window: balances as at its beginning, weighted by
 // the votes, and whole gwei.
-func (h history) stake(group func(uint64) string, from, to int) map[string]float64 {
+func (h history) stake(from, to int) map[string]float64 {
 	weighted := map[string]uint64{}
 	for validator, e := range h.sum(from, to) {
 		ether := h.ether(validator, from)
@@ -200,7 +203,7 @@ func (h history) stake(group func(uint64) string, from, to int) map[string]float
 			earned += weight * uint64([]int{e.source, e.target, e.head}[vote])
 			excused += weight * uint64(e.lost[vote][0])
 		}
-		for _, subject := range subjects(validator, group(validator)) {
+		for _, subject := range subjects(validator, groupOf(validator, h.validators)) {
 			key := func(name string) string {
 				return subject[0] + "attestation_stake_" + name + "_gwei_total{" + subject[1] + "}"
 			}
@@ -219,18 +222,25 @@ func (h history) stake(group func(uint64) string, from, to int) map[string]float
 // watchLabel divides the watched validators into two groups.
 const watchLabel = "client"
 
-// watchList is a watch list of all of n validators, and the group of each.
-func watchList(n int) (yaml string, group func(uint64) string) {
-	half := n / 2
-	yaml = fmt.Sprintf("validators:\n"+
-		"  - indices: \"0-%d\"\n    labels: {%s: alpha}\n"+
-		"  - indices: \"%d-%d\"\n    labels: {%s: beta}\n", half-1, watchLabel, half, n-1, watchLabel)
-	return yaml, func(validator uint64) string {
-		if validator < uint64(half) {
-			return "alpha"
-		}
-		return "beta"
+// groupOf names the group of one of n validators.
+func groupOf(validator uint64, n int) string {
+	if validator < uint64(n/2) {
+		return "alpha"
 	}
+	return "beta"
+}
+
+// writeWatchList writes a watch list of n validators and returns its path.
+func writeWatchList(t *testing.T, n int) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "validators.yaml")
+	list := fmt.Sprintf("validators:\n"+
+		"  - indices: \"0-%d\"\n    labels: {%s: alpha}\n"+
+		"  - indices: \"%d-%d\"\n    labels: {%s: beta}\n", n/2-1, watchLabel, n/2, n-1, watchLabel)
+	if err := os.WriteFile(path, []byte(list), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 // anchored are the counters that are anchored to the chain.

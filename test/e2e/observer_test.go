@@ -5,8 +5,6 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -23,12 +21,7 @@ type observer struct {
 
 func startObserver(t *testing.T, beaconURL string, validators int) *observer {
 	t.Helper()
-	yaml, _ := watchList(validators)
-	list := filepath.Join(t.TempDir(), "validators.yaml")
-	if err := os.WriteFile(list, []byte(yaml), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	x, err := startExporter(t, "observer", "--beacon.url="+beaconURL, "--validators.config="+list, "--network.name="+network,
+	x, err := startExporter(t, "observer", "--beacon.url="+beaconURL, "--validators.config="+writeWatchList(t, validators), "--network.name="+network,
 		"--counters.window-epochs=1000", "--counters.reset-slots=1")
 	if err != nil {
 		t.Fatal(err)

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -22,38 +20,26 @@ import (
 // replicas are two exporters that watch the same chain with the same flags, scraped by
 // a Prometheus as the jobs a and b. b gets killed.
 type replicas struct {
+	replicaOptions
 	t          *testing.T
 	a, b       *exporter
 	prometheus *devnet.Prometheus
-	interval   time.Duration
 	flags      []string
-
-	validators, slotsPerEpoch, windowEpochs, resetSlots int
-	group                                               func(uint64) string
-	kills                                               atomic.Int32
+	kills      atomic.Int32
 }
 
-// replicaOptions of two exporters.
+// replicaOptions of two exporters that watch all of a chain's validators.
 type replicaOptions struct {
-	beaconURL                                           string
-	validators, slotsPerEpoch, windowEpochs, resetSlots int
-	interval                                            time.Duration
+	beaconURL                            string
+	validators, windowEpochs, resetSlots int
+	interval                             time.Duration // of Prometheus
 }
 
 func startReplicas(t *testing.T, o replicaOptions) *replicas {
 	t.Helper()
-	r := &replicas{
-		t: t, interval: o.interval,
-		validators: o.validators, slotsPerEpoch: o.slotsPerEpoch, windowEpochs: o.windowEpochs, resetSlots: o.resetSlots,
-	}
-	yaml, group := watchList(o.validators)
-	r.group = group
-	list := filepath.Join(t.TempDir(), "validators.yaml")
-	if err := os.WriteFile(list, []byte(yaml), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	r := &replicas{replicaOptions: o, t: t}
 	r.flags = []string{
-		"--beacon.url=" + o.beaconURL, "--validators.config=" + list, "--network.name=" + network,
+		"--beacon.url=" + o.beaconURL, "--validators.config=" + writeWatchList(t, o.validators), "--network.name=" + network,
 		fmt.Sprintf("--counters.window-epochs=%d", o.windowEpochs), fmt.Sprintf("--counters.reset-slots=%d", o.resetSlots),
 		"--counters.completed-windows=2",
 	}

@@ -54,8 +54,7 @@ func TestTwentyKillsOnASimulatedChain(t *testing.T) {
 	spec := sim.Spec()
 
 	r := startReplicas(t, replicaOptions{
-		beaconURL: server.URL, validators: validators, slotsPerEpoch: perEpoch,
-		windowEpochs: windowEpochs, resetSlots: resetSlots,
+		beaconURL: server.URL, validators: validators, windowEpochs: windowEpochs, resetSlots: resetSlots,
 		interval: 500 * time.Millisecond,
 	})
 	if time.Now().After(spec.SlotStart(1)) {
@@ -113,16 +112,17 @@ func TestTwentyKillsOnASimulatedChain(t *testing.T) {
 	if rolls := epoch / windowEpochs; a[expected].resets != rolls || b[expected].resets != rolls {
 		t.Errorf("Prometheus saw %d resets of a and %d of b, and %d windows ended", a[expected].resets, b[expected].resets, rolls)
 	}
-	compareIncreases(t, a, b, truthOf(sim, epoch).series(r.group, windowEpochs))
+	compareIncreases(t, a, b, truthOf(sim, validators, epoch).series(windowEpochs))
 	r.compareBytes(ctx)
 	r.end(ctx)
 }
 
 // truthOf is the history up to an epoch, as the simulator decided it.
-func truthOf(sim *chainsim.Chain, last int) history {
+func truthOf(sim *chainsim.Chain, validators, last int) history {
 	truth, spec := sim.Truth(), sim.Spec()
 	h := history{
-		epochs: make([]map[uint64]events, last+1),
+		validators: validators,
+		epochs:     make([]map[uint64]events, last+1),
 		ether: func(validator uint64, epoch int) uint64 {
 			return uint64(truth.EffectiveBalance(duty.ValidatorIndex(validator), duty.Epoch(epoch)) / 1e9)
 		},
