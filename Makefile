@@ -76,7 +76,7 @@ e2e: VERBOSE = 1
 e2e: tools ## real beacon nodes and a real Prometheus, then every fuzz target for FUZZTIME
 	@# Compiled first: a chain of 2-second slots misses blocks while compilers have the processors.
 	go test -tags e2e -exec true $(E2E) > /dev/null
-	go test -tags e2e -v -count 1 -timeout 40m $(E2E) 2>&1 | $(SUMMARY)
+	go test -tags e2e -v -count 1 -p 1 -timeout 40m $(E2E) 2>&1 | $(SUMMARY)
 	scripts/fuzz.sh $(FUZZTIME) 2>&1 | $(SUMMARY)
 
 .PHONY: bench
