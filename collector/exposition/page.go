@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 )
 
 // Format is a text format of a scrape.
@@ -23,7 +24,9 @@ const (
 type Page struct {
 	families []*Family
 	segments []*segment
-	gzip     [formatCount]lazy
+	read     [formatCount]atomic.Bool
+	text     [formatCount]lazy[[]byte]
+	gzip     [formatCount]lazy[block]
 }
 
 // NewPage makes a page of families with distinct names. Nil and empty families
@@ -56,6 +59,17 @@ func (p *Page) has(name string) bool {
 	return found
 }
 
+// plain returns the page's text in one piece.
+func (p *Page) plain(format Format) []byte {
+	return p.text[format].get(func() []byte {
+		parts := make([][]byte, 0, 2*len(p.families))
+		for _, f := range p.families {
+			parts = append(parts, f.metadata[format], f.samples)
+		}
+		return slices.Concat(parts...)
+	})
+}
+
 // compressed returns the page as the beginning of a gzip member. What changed is
 // compressed on all processors.
 func (p *Page) compressed(format Format) block {
@@ -74,7 +88,7 @@ func (p *Page) compressed(format Format) block {
 // one by itself; small ones would compress badly alone.
 type segment struct {
 	families []*Family
-	deflated [formatCount]lazy
+	deflated [formatCount]lazy[block]
 }
 
 // segmentSize is the least number of bytes of samples in a segment, but for the
@@ -114,13 +128,13 @@ func (s *segment) compressed(format Format) block {
 	})
 }
 
-// lazy is a block that is made at its first use.
-type lazy struct {
-	once sync.Once
-	block
+// lazy is a value that is made at its first use.
+type lazy[T any] struct {
+	once  sync.Once
+	value T
 }
 
-func (l *lazy) get(compress func() block) block {
-	l.once.Do(func() { l.block = compress() })
-	return l.block
+func (l *lazy[T]) get(make func() T) T {
+	l.once.Do(func() { l.value = make() })
+	return l.value
 }

@@ -109,9 +109,13 @@ func encodeFresh(text *bytes.Buffer, contentType expfmt.Format, page *Page, fres
 	return failed
 }
 
-// writePlain copies families together for few but large writes: each wakes the
-// reader.
+// writePlain writes a page that was read before in one piece, since few large
+// writes cost far less than many: each wakes the reader. Memory for that is not
+// spent on a page that is read once.
 func (s *scratch) writePlain(w http.ResponseWriter, page *Page, format Format) error {
+	if page.read[format].Swap(true) {
+		return write(w, page.plain(format))
+	}
 	s.buf = s.buf[:0]
 	for _, f := range page.families {
 		if len(s.buf) > 0 && len(s.buf)+len(f.metadata[format])+len(f.samples) > writeSize {
