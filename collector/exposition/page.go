@@ -59,6 +59,14 @@ func (p *Page) has(name string) bool {
 	return found
 }
 
+func (p *Page) size(format Format) int {
+	size := 0
+	for _, f := range p.families {
+		size += len(f.metadata[format]) + len(f.samples)
+	}
+	return size
+}
+
 // plain returns the page's text in one piece.
 func (p *Page) plain(format Format) []byte {
 	return p.text[format].get(func() []byte {

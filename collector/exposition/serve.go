@@ -32,45 +32,21 @@ func Serve(w http.ResponseWriter, r *http.Request, page *Page, fresh prometheus.
 	w.Header().Set("Content-Type", string(contentType))
 	w.Header().Set("Vary", "Accept, Accept-Encoding")
 
+	s := scratches.Get().(*scratch)
+	defer scratches.Put(s)
+	s.fresh.Reset()
+	incomplete := encodeFresh(&s.fresh, contentType, page, fresh)
+
 	format := Text
 	if contentType.FormatType() == expfmt.TypeOpenMetrics {
 		format = OpenMetrics
 	}
-	zipped := acceptsGzip(r.Header)
-	if zipped {
+	send := s.sendPlain
+	if acceptsGzip(r.Header) {
 		w.Header().Set("Content-Encoding", "gzip")
+		send = s.sendGzip
 	}
-	if r.Method == http.MethodHead {
-		return nil
-	}
-
-	s := scratches.Get().(*scratch)
-	defer scratches.Put(s)
-	// Gathering can take longer than all the rest, so the page is sent meanwhile.
-	gathering := make(chan error, 1)
-	go func() {
-		s.fresh.Reset()
-		gathering <- encodeFresh(&s.fresh, contentType, page, fresh)
-	}()
-	var start block
-	var failed error
-	if zipped {
-		start = page.compressed(format)
-		failed = write(w, start.data)
-	} else {
-		failed = s.writePlain(w, page, format)
-	}
-	incomplete := <-gathering
-	if failed != nil {
-		return errors.Join(failed, incomplete)
-	}
-	end := s.fresh.Bytes()
-	if zipped {
-		tail := deflate(s.buf[:0], end)
-		s.buf = start.followedBy(tail).appendTrailer(tail.data)
-		end = s.buf
-	}
-	return errors.Join(write(w, end), incomplete)
+	return errors.Join(send(w, page, format), incomplete)
 }
 
 // scratch is memory of one answer: the text of the fresh families, and what is
@@ -109,12 +85,13 @@ func encodeFresh(text *bytes.Buffer, contentType expfmt.Format, page *Page, fres
 	return failed
 }
 
-// writePlain writes a page that was read before in one piece, since few large
+// sendPlain sends a page that was read before in one piece, since few large
 // writes cost far less than many: each wakes the reader. Memory for that is not
 // spent on a page that is read once.
-func (s *scratch) writePlain(w http.ResponseWriter, page *Page, format Format) error {
+func (s *scratch) sendPlain(w http.ResponseWriter, page *Page, format Format) error {
+	w.Header().Set("Content-Length", strconv.Itoa(page.size(format)+s.fresh.Len()))
 	if page.read[format].Swap(true) {
-		return write(w, page.plain(format))
+		return write(w, page.plain(format), s.fresh.Bytes())
 	}
 	s.buf = s.buf[:0]
 	for _, f := range page.families {
@@ -126,14 +103,24 @@ func (s *scratch) writePlain(w http.ResponseWriter, page *Page, format Format) e
 		}
 		s.buf = append(append(s.buf, f.metadata[format]...), f.samples...)
 	}
-	return write(w, s.buf)
+	return write(w, s.buf, s.fresh.Bytes())
 }
 
 const writeSize = 1 << 20
 
-func write(w http.ResponseWriter, data []byte) error {
-	if _, err := w.Write(data); err != nil {
-		return fmt.Errorf("write the answer to a scrape: %w", err)
+func (s *scratch) sendGzip(w http.ResponseWriter, page *Page, format Format) error {
+	start := page.compressed(format)
+	end := deflate(s.buf[:0], s.fresh.Bytes())
+	s.buf = start.followedBy(end).appendTrailer(end.data)
+	w.Header().Set("Content-Length", strconv.Itoa(len(start.data)+len(s.buf)))
+	return write(w, start.data, s.buf)
+}
+
+func write(w http.ResponseWriter, parts ...[]byte) error {
+	for _, part := range parts {
+		if _, err := w.Write(part); err != nil {
+			return fmt.Errorf("write the answer to a scrape: %w", err)
+		}
 	}
 	return nil
 }

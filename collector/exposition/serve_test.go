@@ -186,6 +186,9 @@ func TestContentEncoding(t *testing.T) {
 			t.Errorf("%q: gzip %v, want %v", test.accept, got, test.gzip)
 			continue
 		}
+		if length := response.Header.Get("Content-Length"); length != strconv.Itoa(len(body)) {
+			t.Errorf("%q: Content-Length %s of %d bytes", test.accept, length, len(body))
+		}
 		if test.gzip {
 			body = gunzip(t, body)
 		}
@@ -216,7 +219,11 @@ func gunzip(t testing.TB, body []byte) []byte {
 
 func TestMethods(t *testing.T) {
 	header := http.Header{"Accept": {textType}}
+	_, body, _ := serve(t, smallPage(), nil, http.MethodGet, header)
 	response, empty, err := serve(t, smallPage(), nil, http.MethodHead, header)
+	if length := response.Header.Get("Content-Length"); length != strconv.Itoa(len(body)) {
+		t.Errorf("HEAD: Content-Length %s, want %d", length, len(body))
+	}
 	if contentType := response.Header.Get("Content-Type"); err != nil || response.StatusCode != http.StatusOK ||
 		len(empty) != 0 || !strings.HasPrefix(contentType, textType) {
 		t.Errorf("HEAD: %s, %s, %d bytes, %v", response.Status, contentType, len(empty), err)
