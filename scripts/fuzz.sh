@@ -9,7 +9,8 @@ trap 'rm -f "$log"' EXIT
 # fuzz FILE TARGET prints what `go test -v` says of one target.
 fuzz() {
   # -parallel 2: the memory of a fuzz worker is not small. -timeout: fuzzing time is bounded apart from it.
-  if go test -v -run '^$' -fuzz "^$2\$" -fuzztime "$time" -parallel 2 -timeout 10m "./$(dirname "$1")" >"$log" 2>&1; then
+  # -fuzzminimizetime: making interesting inputs smaller may not take the time from trying new ones, which it does by default.
+  if go test -v -run '^$' -fuzz "^$2\$" -fuzztime "$time" -fuzzminimizetime 10x -parallel 2 -timeout 10m "./$(dirname "$1")" >"$log" 2>&1; then
     cat "$log"
   # Before Go 1.27 the end of the time can itself be reported as the failure (go.dev/issue/75804). A failure that fuzzing
   # has found, or that a seed shows, says so.
