@@ -90,7 +90,11 @@ func equal(a, b Series) bool {
 // sample as in previous are copied in runs.
 func (f *Family) encodeSamples(previous *Family) {
 	before := previous.series
-	f.samples = make([]byte, 0, len(previous.samples)+256)
+	size := 0
+	for _, series := range f.series {
+		size += len(f.desc.Name) + len(series.Labels) + 16 // braces, and most values
+	}
+	f.samples = make([]byte, 0, size)
 	for i := 0; i < len(f.series); {
 		run := i
 		for run < len(f.series) && run < len(before) && equal(f.series[run], before[run]) {

@@ -391,9 +391,9 @@ func checkOpenMetrics(t *testing.T, text string, families, samples int) {
 // TestChangedPageEqualsNewOne lets a chain go on, and compares what is served
 // from kept bytes with what is encoded from nothing.
 func TestChangedPageEqualsNewOne(t *testing.T) {
-	fleet, same := expositiontest.NewFleet(200, 7), expositiontest.NewFleet(200, 7)
+	fleet, same := expositiontest.NewFleet(100, 7), expositiontest.NewFleet(100, 7)
 	page := fleet.Page(nil)
-	for range 20 {
+	for range 8 {
 		fleet.NextSlot()
 		same.NextSlot()
 		page = fleet.Page(page)
@@ -461,7 +461,7 @@ func TestConcurrentScrapesOfAMovingPage(t *testing.T) {
 // TestCompressedSize bounds what keeping families apart costs, against one
 // stream over the whole text with the level that is usual.
 func TestCompressedSize(t *testing.T) {
-	page := expositiontest.NewFleet(1000, 1).Page(nil)
+	page := expositiontest.NewFleet(300, 1).Page(nil)
 	plain := get(t, page, nil, textType)
 	_, body, err := serve(t, page, nil, http.MethodGet, http.Header{"Accept": {textType}, "Accept-Encoding": {"gzip"}})
 	if err != nil {
