@@ -16,8 +16,6 @@ const (
 	voteCount
 )
 
-// Votes lists the votes in the order of the specification's flag indices.
-var _ = [voteCount]Vote{Source, Target, Head}
 
 // String returns the label value: source, target or head.
 func (v Vote) String() string { return [...]string{"source", "target", "head"}[v] }
