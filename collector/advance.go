@@ -124,6 +124,7 @@ func (st *state) follow(ctx context.Context, c *Collector, head beacon.Header) e
 			st.spine = spine{floor: 0}
 			break
 		}
+		c.blocks.Put(at, b)
 		walked = append(walked, newLink(at, b))
 		at = b.ParentRoot
 	}

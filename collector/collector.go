@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/ethereum-validator-monitor/validator-monitor/collector/cache"
 	"github.com/ethereum-validator-monitor/validator-monitor/collector/duty"
 	"github.com/ethereum-validator-monitor/validator-monitor/collector/exposition"
 	"github.com/ethereum-validator-monitor/validator-monitor/collector/watch"
@@ -57,6 +58,9 @@ type Collector struct {
 	flight   flight
 	state    state
 	snapshot atomic.Pointer[snapshot]
+	// blocks outlive the spine's bodies: a changed watch list or a deep reorg has
+	// settled epochs accounted again.
+	blocks   *cache.Cache[duty.Root, *duty.Block]
 	self     *selfMetrics
 	gatherer *prometheus.Registry
 	stop     context.CancelFunc
@@ -88,14 +92,27 @@ func New(cfg Config, extra ...prometheus.Collector) (*Collector, error) {
 	ctx, stop := context.WithCancel(context.Background())
 	c := &Collector{cfg: cfg, ctx: ctx, stop: stop, gatherer: prometheus.NewPedanticRegistry()}
 	c.state = newState()
+	c.blocks = cache.New[duty.Root]("blocks", blockCacheBytes, blockBytes)
 	c.self = newSelfMetrics(c)
-	for _, collector := range append([]prometheus.Collector{c.self}, extra...) {
+	for _, collector := range append([]prometheus.Collector{c.self, cache.Collector(c.blocks)}, extra...) {
 		if err := c.gatherer.Register(collector); err != nil {
 			stop()
 			return nil, fmt.Errorf("collector: registering self metrics: %w", err)
 		}
 	}
 	return c, nil
+}
+
+// blockCacheBytes holds what accounting needs of half a day's blocks on a small
+// network, and of 15 epochs on mainnet.
+const blockCacheBytes = 16 << 20
+
+func blockBytes(b *duty.Block) int64 {
+	bytes := 256 + len(b.SyncBits)
+	for i := range b.Attestations {
+		bytes += 160 + len(b.Attestations[i].CommitteeBits) + len(b.Attestations[i].AggregationBits)
+	}
+	return int64(bytes)
 }
 
 // Close stops an advance that is still running and waits for it.

@@ -5,6 +5,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -133,5 +134,49 @@ func TestEveryFamilyOfTheCatalogueIsExposed(t *testing.T) {
 	}
 	for name := range shown {
 		t.Errorf("%s is exposed but not in the catalogue", name)
+	}
+}
+
+// The exporter's own metrics are the catalogue's too: by name, help and labels.
+func TestSelfMetricsAreTheCatalogues(t *testing.T) {
+	sim := simulate(t, quiet(64))
+	c := sim.collector(testOptions{validators: []string{"3"}, window: fourEpochs})
+	sim.to(100)
+	samples(t, c)
+	sim.node.Set(chainsim.NodeOptions{FailStatus: 500, Only: []string{"headers"}}) // every retry in vain
+	sim.to(101)
+	samples(t, c)
+	families, err := c.Gatherer().Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := map[string]bool{}
+	for _, f := range families {
+		want, ok := catalog.Get(f.GetName())
+		if !ok {
+			t.Errorf("%s is exposed but not in the catalogue", f.GetName())
+			continue
+		}
+		shown[f.GetName()] = true
+		if f.GetHelp() != want.Help {
+			t.Errorf("%s: help is %q, the catalogue says %q", f.GetName(), f.GetHelp(), want.Help)
+		}
+		if got := strings.ToLower(f.GetType().String()); got != string(want.Type) {
+			t.Errorf("%s is a %s, the catalogue says %s", f.GetName(), got, want.Type)
+		}
+		labels := slices.Sorted(slices.Values(want.Labels))
+		var got []string
+		for _, l := range f.GetMetric()[0].GetLabel() {
+			got = append(got, l.GetName())
+		}
+		slices.Sort(got)
+		if !slices.Equal(got, labels) {
+			t.Errorf("%s has labels %v, the catalogue says %v", f.GetName(), got, labels)
+		}
+	}
+	for _, f := range catalog.All() {
+		if f.Origin == catalog.Exporter && !shown[f.Name] && f.Name != "validator_exporter_build_info" { // the command's
+			t.Errorf("%s is in the catalogue but not exposed", f.Name)
+		}
 	}
 }

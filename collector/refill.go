@@ -224,6 +224,9 @@ func (st *state) ensureBlocks(ctx context.Context, c *Collector, first duty.Slot
 	if err != nil {
 		return err
 	}
+	for _, l := range links {
+		c.blocks.Put(l.root, l.body)
+	}
 	st.spine.prepend(links, first)
 	return nil
 }
@@ -267,7 +270,7 @@ func (st *state) linkDown(ctx context.Context, c *Collector, first duty.Slot, bl
 	}
 }
 
-// ensureBodies reads the dropped bodies of canonical blocks again, by root.
+// ensureBodies gets the dropped bodies of canonical blocks again, by root.
 func (st *state) ensureBodies(ctx context.Context, c *Collector, links []link) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(parallelBlocks)
@@ -276,9 +279,13 @@ func (st *state) ensureBodies(ctx context.Context, c *Collector, links []link) e
 			continue
 		}
 		g.Go(func() error {
-			b, err := c.cfg.Source.BlockByRoot(gctx, links[i].root)
-			if err != nil {
-				return fmt.Errorf("reading the block of slot %d again: %w", links[i].slot, err)
+			b, kept := c.blocks.Get(links[i].root)
+			if !kept {
+				var err error
+				if b, err = c.cfg.Source.BlockByRoot(gctx, links[i].root); err != nil {
+					return fmt.Errorf("reading the block of slot %d again: %w", links[i].slot, err)
+				}
+				c.blocks.Put(links[i].root, b)
 			}
 			links[i].body = b
 			return nil

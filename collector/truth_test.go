@@ -196,12 +196,19 @@ func TestAChangedWatchListLetsNoGroupFall(t *testing.T) {
 	if err := os.Chtimes(path, later, later); err != nil {
 		t.Fatal(err)
 	}
+	before := sim.node.Requests()["blocks"].Requests
 	expect(t, samples(t, c), map[string]float64{
 		acme: 3 * 4, // what has settled stands
 		validatorKey("ethereum_validator_attestations_expected_total", 0): absent,
 		validatorKey("ethereum_validator_attestations_expected_total", 2): 3,
 		validatorKey("ethereum_validator_attestations_expected_total", 9): 3, // read back
 	})
+	if after := sim.node.Requests()["blocks"].Requests; after != before {
+		t.Errorf("%d blocks were read again, want them from the cache", after-before)
+	}
+	if hits := selfSamples(t, c)["validator_exporter_cache_hits_total{blocks}"]; hits == 0 {
+		t.Error("no hit in the cache of blocks")
+	}
 	sim.to(106) // epoch 11 settles with eight members
 	expect(t, samples(t, c), map[string]float64{acme: 3*4 + 8})
 	sim.to(138) // window 12..15: the new list from the start

@@ -16,7 +16,6 @@ const (
 	voteCount
 )
 
-
 // String returns the label value: source, target or head.
 func (v Vote) String() string { return [...]string{"source", "target", "head"}[v] }
 

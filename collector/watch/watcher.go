@@ -169,9 +169,9 @@ func (s stamp) changed() bool {
 
 var (
 	reloadSuccess = prometheus.NewDesc("validator_exporter_config_reload_success",
-		"Whether the last attempt to load the watch list worked (1) or the previous list is still in use (0).", nil, nil)
+		"1 when the watch list was last loaded successfully, 0 when a bad file keeps the old list.", nil, nil)
 	reloadTimestamp = prometheus.NewDesc("validator_exporter_config_reload_timestamp_seconds",
-		"Unix time of the last load of the watch list that worked.", nil, nil)
+		"Unix time at which the watch list was last loaded successfully.", nil, nil)
 )
 
 // Describe implements prometheus.Collector.

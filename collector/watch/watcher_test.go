@@ -157,10 +157,10 @@ func TestBadFileKeepsTheOldListAndSaysSoOnce(t *testing.T) {
 	w := d.watch("watch.yaml")
 	metrics := func(success int, loaded int64) {
 		t.Helper()
-		want := fmt.Sprintf(`# HELP validator_exporter_config_reload_success Whether the last attempt to load the watch list worked (1) or the previous list is still in use (0).
+		want := fmt.Sprintf(`# HELP validator_exporter_config_reload_success 1 when the watch list was last loaded successfully, 0 when a bad file keeps the old list.
 # TYPE validator_exporter_config_reload_success gauge
 validator_exporter_config_reload_success %d
-# HELP validator_exporter_config_reload_timestamp_seconds Unix time of the last load of the watch list that worked.
+# HELP validator_exporter_config_reload_timestamp_seconds Unix time at which the watch list was last loaded successfully.
 # TYPE validator_exporter_config_reload_timestamp_seconds gauge
 validator_exporter_config_reload_timestamp_seconds %d
 `, success, loaded)
