@@ -56,7 +56,7 @@ func (c *Collector) readChain(ctx context.Context) error {
 	st := &c.state
 	spec, err := c.cfg.Source.Spec(ctx)
 	if err != nil {
-		return fmt.Errorf("reading the chain's constants: %w", err)
+		return err
 	}
 	if spec != st.served {
 		if err := c.cfg.Window.Validate(spec); err != nil {
@@ -70,7 +70,7 @@ func (c *Collector) readChain(ctx context.Context) error {
 	}
 	head, err := c.cfg.Source.Head(ctx)
 	if err != nil {
-		return fmt.Errorf("reading the head: %w", err)
+		return err
 	}
 	return st.follow(ctx, c, head)
 }

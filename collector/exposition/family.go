@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"github.com/ethereum-validator-monitor/validator-monitor/collector/catalog"
 )
@@ -48,29 +49,61 @@ type Family struct {
 	desc     catalog.Family
 	series   []Series
 	metadata [formatCount][]byte
+	// room is about the size of the sample lines.
+	room int
 
-	// samples are the sample lines, and ends[i] is where the line of series[i] ends.
-	samples []byte
-	ends    []int
+	// Lines are encoded when they are first read: a page that nobody asks for costs
+	// nothing. previous is what they are encoded from, until then.
+	lines    lazy[lines]
+	encoded  atomic.Bool
+	previous *Family
 }
 
-// NewFamily encodes a counter or gauge with its series, in the order given. It
-// takes ownership of series. Lines of series that are equal to those of previous
-// (which may be nil) are copied, not encoded again; when all are equal, previous
-// itself is returned, by which a page knows that nothing changed.
+// lines are a family's sample lines; ends[i] is where that of series[i] ends.
+type lines struct {
+	text []byte
+	ends []int
+}
+
+// NewFamily makes a family of a counter or gauge with its series, in the order
+// given. It takes ownership of series. Lines of series that are equal to those of
+// previous (which may be nil) are copied, not encoded again; when all are equal,
+// previous itself is returned, by which a page knows that nothing changed.
 func NewFamily(desc catalog.Family, series []Series, previous *Family) *Family {
 	if desc.Type != catalog.Counter && desc.Type != catalog.Gauge {
 		panic(fmt.Sprintf("exposition: %s is a %s: only counters and gauges can be encoded", desc.Name, desc.Type))
 	}
-	if previous == nil || previous.desc.Name != desc.Name {
-		previous = &Family{}
-	} else if slices.EqualFunc(series, previous.series, equal) {
-		return previous
+	f := &Family{desc: desc, series: series}
+	if previous != nil && previous.desc.Name == desc.Name {
+		if slices.EqualFunc(series, previous.series, equal) {
+			return previous
+		}
+		f.metadata = previous.metadata
+		// One that was never read is not kept for its bytes, or a chain of them would be.
+		if previous.encoded.Load() {
+			f.previous = previous
+		}
+	} else {
+		f.metadata = [formatCount][]byte{Text: metadata(desc, Text), OpenMetrics: metadata(desc, OpenMetrics)}
 	}
-	f := &Family{desc: desc, series: series, ends: make([]int, len(series))}
-	f.metadata = [formatCount][]byte{Text: metadata(desc, Text), OpenMetrics: metadata(desc, OpenMetrics)}
-	f.encodeSamples(previous)
+	for _, s := range series {
+		f.room += len(desc.Name) + len(s.Labels) + 16 // braces, and most values
+	}
 	return f
+}
+
+// samples are the family's sample lines.
+func (f *Family) samples() []byte {
+	return f.lines.get(func() lines {
+		previous := f.previous
+		if previous == nil {
+			previous = &Family{}
+		}
+		encoded := f.encode(previous.series, previous.lines.value)
+		f.previous = nil
+		f.encoded.Store(true)
+		return encoded
+	}).text
 }
 
 // Desc returns the family's entry in the catalogue.
@@ -86,15 +119,10 @@ func equal(a, b Series) bool {
 	return a.Labels == b.Labels && math.Float64bits(a.Value) == math.Float64bits(b.Value)
 }
 
-// encodeSamples renders the sample lines. Series at the same place with the same
-// sample as in previous are copied in runs.
-func (f *Family) encodeSamples(previous *Family) {
-	before := previous.series
-	size := 0
-	for _, series := range f.series {
-		size += len(f.desc.Name) + len(series.Labels) + 16 // braces, and most values
-	}
-	f.samples = make([]byte, 0, size)
+// encode renders the sample lines. Series at the same place with the same sample
+// as before are copied in runs.
+func (f *Family) encode(before []Series, kept lines) lines {
+	l := lines{text: make([]byte, 0, f.room), ends: make([]int, len(f.series))}
 	for i := 0; i < len(f.series); {
 		run := i
 		for run < len(f.series) && run < len(before) && equal(f.series[run], before[run]) {
@@ -103,19 +131,20 @@ func (f *Family) encodeSamples(previous *Family) {
 		if run > i {
 			from := 0
 			if i > 0 {
-				from = previous.ends[i-1]
+				from = kept.ends[i-1]
 			}
-			moved := len(f.samples) - from
-			f.samples = append(f.samples, previous.samples[from:previous.ends[run-1]]...)
+			moved := len(l.text) - from
+			l.text = append(l.text, kept.text[from:kept.ends[run-1]]...)
 			for ; i < run; i++ {
-				f.ends[i] = previous.ends[i] + moved
+				l.ends[i] = kept.ends[i] + moved
 			}
 			continue
 		}
-		f.samples = appendSample(f.samples, f.desc.Name, f.series[i])
-		f.ends[i] = len(f.samples)
+		l.text = appendSample(l.text, f.desc.Name, f.series[i])
+		l.ends[i] = len(l.text)
 		i++
 	}
+	return l
 }
 
 func appendSample(b []byte, name string, s Series) []byte {

@@ -74,7 +74,7 @@ func TestEqualSeriesKeepTheFamily(t *testing.T) {
 	if again := NewFamily(gauge, changed, first); again == first {
 		t.Error("a changed value kept the old family")
 	}
-	if other := NewFamily(counter, series(), first); other == first || string(other.samples[:len(counter.Name)]) != counter.Name {
+	if other := NewFamily(counter, series(), first); other == first || string(other.samples()[:len(counter.Name)]) != counter.Name {
 		t.Error("a family of another name was taken over")
 	}
 }
@@ -105,8 +105,8 @@ func TestCopiedLinesEqualEncodedOnes(t *testing.T) {
 		}
 		family = NewFamily(gauge, series, family)
 		fresh := NewFamily(gauge, append([]Series(nil), series...), nil)
-		if string(family.samples) != string(fresh.samples) {
-			t.Fatalf("step %d: copied\n%s\nencoded\n%s", step, family.samples, fresh.samples)
+		if string(family.samples()) != string(fresh.samples()) {
+			t.Fatalf("step %d: copied\n%s\nencoded\n%s", step, family.samples(), fresh.samples())
 		}
 		if family.Len() != len(series) {
 			t.Fatalf("step %d: %d series, want %d", step, family.Len(), len(series))

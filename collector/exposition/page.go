@@ -62,7 +62,7 @@ func (p *Page) has(name string) bool {
 func (p *Page) size(format Format) int {
 	size := 0
 	for _, f := range p.families {
-		size += len(f.metadata[format]) + len(f.samples)
+		size += len(f.metadata[format]) + len(f.samples())
 	}
 	return size
 }
@@ -72,7 +72,7 @@ func (p *Page) plain(format Format) []byte {
 	return p.text[format].get(func() []byte {
 		parts := make([][]byte, 0, 2*len(p.families))
 		for _, f := range p.families {
-			parts = append(parts, f.metadata[format], f.samples)
+			parts = append(parts, f.metadata[format], f.samples())
 		}
 		return slices.Concat(parts...)
 	})
@@ -113,7 +113,7 @@ func split(families []*Family, previous []*segment) []*segment {
 	for start := 0; start < len(families); {
 		end, size := start, 0
 		for end < len(families) && size < segmentSize {
-			size += len(families[end].samples)
+			size += families[end].room
 			end++
 		}
 		s := before[families[start]]
@@ -130,7 +130,7 @@ func (s *segment) compressed(format Format) block {
 	return s.deflated[format].get(func() block {
 		parts := make([][]byte, 0, 2*len(s.families))
 		for _, f := range s.families {
-			parts = append(parts, f.metadata[format], f.samples)
+			parts = append(parts, f.metadata[format], f.samples())
 		}
 		return deflate(nil, parts...)
 	})

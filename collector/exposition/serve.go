@@ -95,13 +95,13 @@ func (s *scratch) sendPlain(w http.ResponseWriter, page *Page, format Format) er
 	}
 	s.buf = s.buf[:0]
 	for _, f := range page.families {
-		if len(s.buf) > 0 && len(s.buf)+len(f.metadata[format])+len(f.samples) > writeSize {
+		if len(s.buf) > 0 && len(s.buf)+len(f.metadata[format])+len(f.samples()) > writeSize {
 			if err := write(w, s.buf); err != nil {
 				return err
 			}
 			s.buf = s.buf[:0]
 		}
-		s.buf = append(append(s.buf, f.metadata[format]...), f.samples...)
+		s.buf = append(append(s.buf, f.metadata[format]...), f.samples()...)
 	}
 	return write(w, s.buf, s.fresh.Bytes())
 }
