@@ -61,8 +61,9 @@ func (s *snapshot) build(c *Collector, st *state, previous *snapshot) {
 		})
 	}
 	s.built.live = b.with(before.live, func() {
-		s.validatorLive(b, st, previous)
-		s.groupLive(b, st)
+		changed := s.changedSince(previous)
+		s.validatorLive(b, st, changed)
+		s.groupLive(b, st, changed)
 		s.chainLive(b, st)
 		if !b.individual {
 			s.offenders(b, c.cfg.OffenderLimit)

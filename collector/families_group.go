@@ -113,26 +113,37 @@ func (s *snapshot) groupRewards(b *builder) {
 }
 
 // groupLive: what changes with every block.
-func (s *snapshot) groupLive(b *builder, st *state) {
-	b.add("ethereum_group_blocks_orphaned_observed_total", s.groupSeries(s.perGroup(func(m *member, _ *validatorState) float64 {
+func (s *snapshot) groupLive(b *builder, st *state, changed changes) {
+	gauge := func(name string, changed bool, value func(m *member, v *validatorState) float64) {
+		if !b.keep(name, !changed) {
+			b.add(name, s.groupSeries(s.perGroup(value)))
+		}
+	}
+	gauge("ethereum_group_blocks_orphaned_observed_total", changed.reorgs, func(m *member, _ *validatorState) float64 {
 		return float64(st.observed.orphaned[m.record.Index])
-	})))
+	})
 	if !s.live {
 		return
 	}
-	b.add("ethereum_group_attestations_overdue", s.groupSeries(s.perGroup(func(_ *member, v *validatorState) float64 { return float64(v.overdue) })))
-	b.add("ethereum_group_blocks_missed_unsettled", s.groupSeries(s.perGroup(func(_ *member, v *validatorState) float64 { return float64(v.blocksMissed) })))
-	b.add("ethereum_group_sync_missed_unsettled", s.groupSeries(s.perGroup(func(_ *member, v *validatorState) float64 { return float64(v.syncMissed) })))
-	s.groupProposals(b)
+	gauge("ethereum_group_attestations_overdue", changed.overdue, func(_ *member, v *validatorState) float64 { return float64(v.overdue) })
+	gauge("ethereum_group_blocks_missed_unsettled", changed.blocksMissed, func(_ *member, v *validatorState) float64 { return float64(v.blocksMissed) })
+	gauge("ethereum_group_sync_missed_unsettled", changed.syncMissed, func(_ *member, v *validatorState) float64 { return float64(v.syncMissed) })
+	if !b.keep("ethereum_group_next_proposal_timestamp_seconds", !changed.nextProposal) {
+		s.groupProposals(b)
+	}
+	if !b.keep("ethereum_group_sync_committee_members", !changed.sync) {
+		s.groupSeats(b)
+	}
+}
 
+func (s *snapshot) groupSeats(b *builder) {
 	current := s.perGroup(func(_ *member, v *validatorState) float64 { return boolValue(v.syncCurrent) })
 	next := s.perGroup(func(_ *member, v *validatorState) float64 { return boolValue(v.syncNext) })
-	nextKnown := st.seats[s.spec.SyncPeriod(s.spec.EpochOf(s.slot))+1] != nil
 	var members []exposition.Series
 	for g := range s.roster.groups {
 		labels := s.roster.groups[g].series
 		members = append(members, exposition.Series{Labels: labels + `,period="current"`, Value: current[g]})
-		if nextKnown {
+		if s.nextSeats {
 			members = append(members, exposition.Series{Labels: labels + `,period="next"`, Value: next[g]})
 		}
 	}

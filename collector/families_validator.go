@@ -110,11 +110,11 @@ func (s *snapshot) validatorRewards(b *builder) {
 }
 
 // validatorLive: what changes with every block.
-func (s *snapshot) validatorLive(b *builder, st *state, previous *snapshot) {
+func (s *snapshot) validatorLive(b *builder, st *state, changed changes) {
 	if !b.individual {
 		return
 	}
-	if !b.keep("ethereum_validator_blocks_orphaned_observed_total", previous != nil && previous.crew() == s.crew() && previous.reorgs == s.reorgs) {
+	if !b.keep("ethereum_validator_blocks_orphaned_observed_total", !changed.reorgs) {
 		s.each(b, "ethereum_validator_blocks_orphaned_observed_total", func(i int) (float64, bool) {
 			return float64(st.observed.orphaned[s.roster.members[i].record.Index]), true
 		})
@@ -122,7 +122,6 @@ func (s *snapshot) validatorLive(b *builder, st *state, previous *snapshot) {
 	if !s.live {
 		return
 	}
-	changed := s.changedSince(previous)
 	gauge := func(name string, changed bool, value func(v *validatorState) (float64, bool)) {
 		if !b.keep(name, !changed) {
 			s.each(b, name, func(i int) (float64, bool) { return value(&s.validators[i]) })
@@ -157,15 +156,20 @@ func (s *snapshot) validatorLive(b *builder, st *state, previous *snapshot) {
 
 // changes tells which of the validators' live values differ from another snapshot's.
 type changes struct {
-	overdue, blocksMissed, syncMissed, nextAttestation, nextProposal, sync bool
+	reorgs, overdue, blocksMissed, syncMissed, nextAttestation, nextProposal, sync bool
 }
 
 // changedSince compares in one pass: most values of most validators stay as they are
 // from one head to the next.
 func (s *snapshot) changedSince(previous *snapshot) (c changes) {
-	if previous == nil || !previous.live || previous.crew() != s.crew() {
-		return changes{true, true, true, true, true, true}
+	if previous == nil || previous.crew() != s.crew() {
+		return changes{true, true, true, true, true, true, true}
 	}
+	c.reorgs = previous.reorgs != s.reorgs
+	if !previous.live || !s.live {
+		return changes{c.reorgs, true, true, true, true, true, true}
+	}
+	c.sync = previous.nextSeats != s.nextSeats
 	for i := range s.validators {
 		now, was := &s.validators[i], &previous.validators[i]
 		if *now == *was {

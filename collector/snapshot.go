@@ -21,6 +21,7 @@ type snapshot struct {
 	*sums
 	validators []validatorState // by ordinal
 	live       bool             // the unsettled duties are all known
+	nextSeats  bool             // so is the next sync committee
 
 	reorgs  uint64 // observed so far
 	rewards rewards
@@ -298,6 +299,7 @@ func (st *state) followUnsettled(s *snapshot) {
 		st.nextDuties(s, e)
 	}
 	st.syncMembers(s, st.spec.SyncPeriod(epoch), func(v *validatorState) { v.syncCurrent = true })
+	s.nextSeats = st.seats[st.spec.SyncPeriod(epoch)+1] != nil
 	st.syncMembers(s, st.spec.SyncPeriod(epoch)+1, func(v *validatorState) { v.syncNext = true })
 }
 

@@ -46,8 +46,13 @@ func follow(url string, few, many, rounds int) error {
 			if slot, err = advance(url); err != nil {
 				return err
 			}
-			cost.Few += scrape(small)
-			cost.Many += scrape(large)
+			if slot%2 == 0 { // neither always pays for the garbage of the other
+				cost.Few += scrape(small)
+				cost.Many += scrape(large)
+			} else {
+				cost.Many += scrape(large)
+				cost.Few += scrape(small)
+			}
 		}
 		began := cpu()
 		if err := download(url, slot-slotsPerEpoch+1, slot); err != nil {

@@ -14,7 +14,7 @@ import (
 func main() {
 	role := flag.String("role", "", "internal: what a child process does")
 	validators := flag.Int("validators", 1_000_000, "size of the network")
-	rounds := flag.Int("rounds", 15, "epochs of each kind")
+	rounds := flag.Int("rounds", 30, "epochs of each kind")
 	url := flag.String("url", "", "internal: the beacon node of a child")
 	few := flag.Int("few", 0, "internal: number of validators watched by a child's first collector")
 	many := flag.Int("many", 0, "internal: number of validators watched by its second")
