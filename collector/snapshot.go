@@ -62,6 +62,7 @@ type settledKey struct {
 	known     bool
 	settled   duty.Epoch
 	accounted uint64
+	reorgs    uint64 // a deep one undoes accounted epochs
 	finalized duty.Epoch
 }
 
@@ -118,7 +119,7 @@ func (st *state) sum(c *Collector, s, previous *snapshot) *sums {
 	shown, known := st.shown(c, s)
 	key := settledKey{
 		crew: st.roster.crew, shown: shown, known: known, settled: s.settled,
-		accounted: st.accounted, finalized: s.finality.Finalized,
+		accounted: st.accounted, reorgs: st.observed.reorgs, finalized: s.finality.Finalized,
 	}
 	if previous != nil && previous.key == key {
 		return previous.sums

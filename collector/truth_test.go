@@ -344,3 +344,28 @@ func TestNodesOnDifferentForksAreNotMixed(t *testing.T) {
 	fresh := sim.collector(testOptions{validators: allValidators(64), window: fourEpochs})
 	expect(t, sums, samples(t, fresh))
 }
+
+// A reorg that reaches back over settled epochs has them accounted again: what the
+// abandoned fork said is never shown of the new head.
+func TestADeepReorgAccountsSettledEpochsAgain(t *testing.T) {
+	sim := simulate(t, quiet(64, chainsim.Reorg{At: 90, Until: 116}))
+	c := sim.collector(testOptions{validators: allValidators(64), window: fourEpochs})
+	for slot := duty.Slot(80); slot <= 150; slot++ {
+		sim.to(slot)
+		got := chainTextOf(t, c)
+		if slot < 116 || slot%3 != 0 {
+			continue
+		}
+		fresh := sim.collector(testOptions{validators: allValidators(64), window: fourEpochs})
+		if want := chainTextOf(t, fresh); got != want {
+			t.Fatalf("slot %d: differs from a replica that never saw the abandoned fork:\n%s", slot, firstDifference(got, want))
+		}
+	}
+	if n := selfReorgs(c); n != 1 {
+		t.Errorf("%v reorgs observed, want 1", n)
+	}
+}
+
+func selfReorgs(c *Collector) float64 {
+	return pageSamples(c)[`ethereum_chain_reorgs_observed_total{network="sim"}`]
+}
