@@ -37,4 +37,8 @@ func (s *snapshot) chainLive(b *builder, st *state) {
 		b.one("ethereum_chain_reorg_depth_observed_slots", float64(st.observed.reorgDepth))
 	}
 	b.one("ethereum_network_blocks_orphaned_observed_total", float64(st.observed.network))
+	if s.live {
+		b.one("ethereum_network_attestations_overdue", float64(s.networkOverdue))
+		b.one("ethereum_network_active_validators", float64(s.networkActive))
+	}
 }

@@ -22,6 +22,9 @@ type snapshot struct {
 	validators []validatorState // by ordinal
 	live       bool             // the unsettled duties are all known
 	nextSeats  bool             // so is the next sync committee
+	// Of the whole network: overdue attestations, and validators with duty in the
+	// head's epoch.
+	networkOverdue, networkActive int
 
 	reorgs  uint64 // observed so far
 	rewards rewards
@@ -295,6 +298,8 @@ func (st *state) followUnsettled(s *snapshot) {
 		for i := range d.tally.Overdue(head) {
 			s.validators[i].overdue++
 		}
+		s.networkOverdue += d.tally.NetworkOverdue(head)
+		s.networkActive = d.tally.Members()
 	}
 	for e := epoch; e <= epoch+1; e++ {
 		st.nextDuties(s, e)

@@ -60,6 +60,7 @@ func (c *Cache[K, V]) Put(key K, value V) {
 		c.remove(element)
 	}
 	if added.bytes > c.maxBytes {
+		c.stats.Rejected++
 		return
 	}
 	c.entries[key] = c.recent.PushFront(added)
@@ -86,6 +87,7 @@ func (c *Cache[K, V]) Bytes() int64 { return c.Stats().Bytes }
 type Stats struct {
 	Name                    string
 	Hits, Misses, Evictions uint64
+	Rejected                uint64 // values larger than the whole bound
 	Entries, Bytes          int64
 }
 
@@ -109,18 +111,19 @@ func Collector(caches ...Stater) prometheus.Collector {
 	}
 	return &collector{
 		caches: caches,
-		hits:   desc("hits_total"), misses: desc("misses_total"), evictions: desc("evictions_total"),
+		hits:   desc("hits_total"), misses: desc("misses_total"), evictions: desc("evictions_total"), rejected: desc("rejected_total"),
 		entries: desc("entries"), bytes: desc("bytes"),
 	}
 }
 
 type collector struct {
-	caches                                  []Stater
-	hits, misses, evictions, entries, bytes *prometheus.Desc
+	caches                            []Stater
+	hits, misses, evictions, rejected *prometheus.Desc
+	entries, bytes                    *prometheus.Desc
 }
 
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.hits, c.misses, c.evictions, c.entries, c.bytes} {
+	for _, d := range []*prometheus.Desc{c.hits, c.misses, c.evictions, c.rejected, c.entries, c.bytes} {
 		ch <- d
 	}
 }
@@ -128,7 +131,7 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	for _, cache := range c.caches {
 		s := cache.Stats()
-		for desc, n := range map[*prometheus.Desc]uint64{c.hits: s.Hits, c.misses: s.Misses, c.evictions: s.Evictions} {
+		for desc, n := range map[*prometheus.Desc]uint64{c.hits: s.Hits, c.misses: s.Misses, c.evictions: s.Evictions, c.rejected: s.Rejected} {
 			ch <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(n), s.Name)
 		}
 		for desc, n := range map[*prometheus.Desc]int64{c.entries: s.Entries, c.bytes: s.Bytes} {

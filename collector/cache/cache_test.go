@@ -69,6 +69,9 @@ func TestTooLargeIsNotStored(t *testing.T) {
 	if _, ok := c.Get(1); ok || c.Bytes() != 0 {
 		t.Errorf("stale value kept, %d bytes", c.Bytes())
 	}
+	if s := c.Stats(); s.Rejected != 2 {
+		t.Errorf("%d values counted as rejected, want 2", s.Rejected)
+	}
 }
 
 func TestConcurrentUseKeepsTheBound(t *testing.T) {
@@ -96,6 +99,7 @@ func TestCollectorExposesEachCache(t *testing.T) {
 	full, empty := newTexts(3), cache.New[string]("empty", 1, func([]byte) int64 { return 0 })
 	full.Put(1, "one")
 	full.Put(2, "two")
+	full.Put(3, "three")
 	full.Get(2)
 	full.Get(2)
 	full.Get(1)
@@ -120,6 +124,10 @@ validator_exporter_cache_hits_total{cache="texts"} 2
 # TYPE validator_exporter_cache_misses_total counter
 validator_exporter_cache_misses_total{cache="empty"} 0
 validator_exporter_cache_misses_total{cache="texts"} 1
+# HELP validator_exporter_cache_rejected_total Values too large for the whole cache, which were not kept, by cache.
+# TYPE validator_exporter_cache_rejected_total counter
+validator_exporter_cache_rejected_total{cache="empty"} 0
+validator_exporter_cache_rejected_total{cache="texts"} 1
 `
 	if err := testutil.CollectAndCompare(cache.Collector(full, empty), strings.NewReader(want)); err != nil {
 		t.Error(err)

@@ -164,6 +164,8 @@ func chainFamilies() []Family {
 	}
 	return []Family{
 		family(Chain, Gauge, "network_info", "Always 1; the label network is the chain's CONFIG_NAME, or what --network.name says."),
+		family(Chain, Gauge, "network_active_validators", "Validators of the network with an attestation duty in the head's epoch, which are all active ones."),
+		family(Chain, Gauge, "network_attestations_overdue", "Attestation duties of all validators of the network in not yet settled epochs that are at least 3 slots old and not included at the head."),
 		family(Observed, Gauge, "chain_slot", "Slot that it is now by this machine's clock."),
 		family(Chain, Gauge, "chain_head_slot", "Slot of the canonical head block that all chain families are computed at."),
 		family(Chain, Gauge, "chain_epoch", "Epoch of the head slot."),
@@ -219,6 +221,7 @@ func exporterFamilies() []Family {
 		family(Counter, "cache_hits_total", "Cache look-ups that found their key, by cache.", "cache"),
 		family(Counter, "cache_misses_total", "Cache look-ups that did not find their key, by cache.", "cache"),
 		family(Counter, "cache_evictions_total", "Entries dropped to keep the cache within its bound, by cache.", "cache"),
+		family(Counter, "cache_rejected_total", "Values too large for the whole cache, which were not kept, by cache.", "cache"),
 		family(Gauge, "cache_entries", "Entries in the cache.", "cache"),
 		family(Gauge, "cache_bytes", "Estimated size in bytes of the entries in the cache.", "cache"),
 		family(Gauge, "config_reload_success", "1 when the watch list was last loaded successfully, 0 when a bad file keeps the old list."),

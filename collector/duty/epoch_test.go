@@ -581,6 +581,18 @@ func TestAnAttestationIsOverdueThreeSlotsAfterItsDuty(t *testing.T) {
 			t.Errorf("head %d, ordinal %d: got %v", tc.head, tc.ordinal, got)
 		}
 	}
+	// Validator 4 alone is absent.
+	for _, tc := range []struct {
+		head Slot
+		want int
+	}{{g.slot(2), 0}, {g.slot(4), 0}, {g.slot(5), 1}, {g.slot(15), 1}} {
+		if got := tally.NetworkOverdue(tc.head); got != tc.want {
+			t.Errorf("head %d: %d overdue in the network, want %d", tc.head, got, tc.want)
+		}
+	}
+	if got, want := tally.Members(), len(g.committees.Members); got != want {
+		t.Errorf("%d members, want %d", got, want)
+	}
 	if tally.Epoch() != 10 || tally.LastSlot() != g.slot(8) {
 		t.Errorf("epoch %d, last slot %d", tally.Epoch(), tally.LastSlot())
 	}

@@ -333,6 +333,27 @@ func (t *Tally) Overdue(head Slot) iter.Seq[int] {
 	}
 }
 
+// NetworkOverdue counts, over all validators, what Overdue yields of the watched
+// ones: duties at least three slots old at head that are not included yet.
+func (t *Tally) NetworkOverdue(head Slot) int {
+	overdue := 0
+	for n := range t.cohorts {
+		if t.spec.FirstSlot(t.epoch)+Slot(n)+3 > head {
+			break
+		}
+		c := &t.cohorts[n]
+		overdue += c.size
+		for i := range c.words {
+			overdue -= bits.OnesCount64(c.words[i].included)
+		}
+	}
+	return overdue
+}
+
+// Members is the number of validators with duty in the epoch, which is that of the
+// network's active ones.
+func (t *Tally) Members() int { return len(t.committees.Members) }
+
 func (t *Tally) included(p place) bool {
 	return t.cohorts[p.slot].words[p.position/64].included>>(p.position%64)&1 != 0
 }
