@@ -135,7 +135,7 @@ func TestPrometheusKeepsSamplesAsScraped(t *testing.T) {
 	defer target.Close()
 
 	p, err := StartPrometheus(t.Context(), PrometheusOptions{
-		Targets:  []Target{{"things", listener.Addr().String()}},
+		Targets:  []Target{{Job: "things", Address: listener.Addr().String()}},
 		Interval: 500 * time.Millisecond,
 		WorkDir:  t.TempDir(),
 	})
@@ -165,6 +165,46 @@ func TestPrometheusKeepsSamplesAsScraped(t *testing.T) {
 	}
 	if _, err := p.Query(t.Context(), "sum(", time.Time{}); err == nil || !strings.Contains(err.Error(), "parse error") {
 		t.Errorf("a wrong expression gives %v", err)
+	}
+}
+
+func TestPrometheusTellsHealthOfRulesAndTextOfAlerts(t *testing.T) {
+	t.Parallel()
+	rules := filepath.Join(t.TempDir(), "rules.yaml")
+	twice := `(label_replace(vector(1), "a", "1", "", "") or label_replace(vector(1), "a", "2", "", ""))`
+	text := "groups:\n- name: g\n  rules:\n" +
+		"  - {record: level:good:rule, expr: 'vector(2)'}\n" +
+		"  - {record: level:bad:rule, expr: 'vector(1) * on () " + twice + "'}\n" +
+		"  - {alert: Good, expr: 'level:good:rule > 1', annotations: {description: 'It is {{ $value }}.'}}\n"
+	if err := os.WriteFile(rules, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p, err := StartPrometheus(t.Context(), PrometheusOptions{
+		RuleFiles: []string{rules}, Interval: time.Minute, EvaluationInterval: 500 * time.Millisecond, WorkDir: t.TempDir(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Stop()
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(200 * time.Millisecond) {
+		groups, err := p.Rules(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(groups) != 1 || len(groups[0].Rules) != 3 {
+			t.Fatalf("groups are %+v", groups)
+		}
+		good, bad, alert := groups[0].Rules[0], groups[0].Rules[1], groups[0].Rules[2]
+		if good.Health == "ok" && bad.Health == "err" && strings.Contains(bad.LastError, "duplicate series") &&
+			len(alert.Alerts) == 1 && alert.Alerts[0].State == "firing" && alert.Alerts[0].Annotations["description"] == "It is 2." {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("after 30 s: %+v", groups)
+		}
+	}
+	if _, notes, err := p.QueryRange(t.Context(), "quantile(2, level:good:rule)", time.Now(), time.Now(), time.Second); err != nil || len(notes) != 1 {
+		t.Errorf("a quantile of 2 gives the notes %q (%v)", notes, err)
 	}
 }
 
