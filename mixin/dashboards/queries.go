@@ -1,0 +1,107 @@
+package dashboards
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/ethereum-validator-monitor/validator-monitor/mixin"
+)
+
+// selectors writes PromQL that keeps to Config's selectors and to the variables chosen.
+type selectors struct{ c mixin.Config }
+
+// scraped selects a series of any exporter, whatever is chosen.
+func (s selectors) scraped(metric string, matchers ...string) string {
+	return selector(metric, append([]string{s.c.Select.Exporter}, matchers...)...)
+}
+
+// exporter selects a series of the chosen exporters.
+func (s selectors) exporter(metric string, matchers ...string) string {
+	return s.scraped(metric, append(s.chosen(), matchers...)...)
+}
+
+// chain selects a series of the chosen network.
+func (s selectors) chain(metric string, matchers ...string) string {
+	return s.exporter(metric, append([]string{`network="$network"`}, matchers...)...)
+}
+
+// group selects a series of the chosen group.
+func (s selectors) group(metric string, matchers ...string) string {
+	return s.chain(metric, append([]string{`group_by="$group_by"`, `group="$group"`}, matchers...)...)
+}
+
+// oneValidator selects a series of the chosen validator.
+func (s selectors) oneValidator(metric string, matchers ...string) string {
+	return s.chain(metric, append([]string{`validator_index="$validator"`}, matchers...)...)
+}
+
+// recorded selects a recorded series of the chosen network. Rules have dropped the
+// replicas' labels, so that Config's own matchers may not fit any more.
+func (s selectors) recorded(name string, matchers ...string) string {
+	return selector(name, append(append(s.chosen(), `network="$network"`), matchers...)...)
+}
+
+// recordedGroup selects a recorded series of the chosen group.
+func (s selectors) recordedGroup(name string, matchers ...string) string {
+	return s.recorded(name, append([]string{`group_by="$group_by"`, `group="$group"`}, matchers...)...)
+}
+
+// recordedValidator selects a recorded series of the chosen validator.
+func (s selectors) recordedValidator(name string, matchers ...string) string {
+	return s.recorded(name, append([]string{`validator_index="$validator"`}, matchers...)...)
+}
+
+// receiver selects a series of the rollup receivers.
+func (s selectors) receiver(metric string, matchers ...string) string {
+	return selector(metric, append(append([]string{s.c.Select.Rollup}, s.cluster()...), matchers...)...)
+}
+
+// once takes one of several replicas' results: they watch the same validators.
+func (s selectors) once(expr string) string {
+	return "max without (" + strings.Join(s.c.Select.ReplicaLabels, ", ") + ") (" + expr + ")"
+}
+
+// onceBy keeps only the labels named, and those that tell exporters of different
+// validators apart. Tables need it, to have no other columns.
+func (s selectors) onceBy(expr string, labels ...string) string {
+	return "max by (" + strings.Join(labels, ", ") + ") (" + expr + ")"
+}
+
+// replica is the label that tells replicas apart.
+func (s selectors) replica() string { return s.c.Select.ReplicaLabels[0] }
+
+func (s selectors) chosen() []string { return append(s.cluster(), `job=~"$job"`) }
+
+func (s selectors) cluster() []string {
+	if l := s.c.Select.ClusterLabel; l != "" {
+		return []string{l + `=~"$` + l + `"`}
+	}
+	return nil
+}
+
+// settled is a range over which counters of settled epochs, which move once an epoch,
+// say something.
+func (s selectors) settled() string { return mixin.Duration(s.c.Recording.Short) }
+
+// increase is what a counter of settled epochs rose by over d, of one of the replicas.
+// The range must hold a few epochs.
+func (s selectors) increase(counter string, d time.Duration) string {
+	return s.once("increase(" + counter + "[" + mixin.Duration(d) + "])")
+}
+
+func selector(metric string, matchers ...string) string {
+	return metric + "{" + strings.Join(matchers, ",") + "}"
+}
+
+// eth turns gwei into ETH.
+func eth(expr string) string { return "(" + expr + ") / 1e9" }
+
+// ratio divides, and is absent rather than NaN where there is nothing to divide by.
+func ratio(numerator, denominator string) string {
+	return fmt.Sprintf("%s / (%s > 0)", numerator, denominator)
+}
+
+// equals and matches write label matchers.
+func equals(label, value string) string  { return fmt.Sprintf("%s=%q", label, value) }
+func matches(label, regex string) string { return fmt.Sprintf("%s=~%q", label, regex) }
