@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/ethereum-validator-monitor/validator-monitor/mixin"
@@ -95,5 +96,10 @@ func name(level mixin.Level, metric Metric, operation string, window time.Durati
 	return string(level) + ":" + string(metric) + ":" + operation + windowName(window)
 }
 
-// windowName is whole days where it can be, so that a month reads 30d.
-func windowName(d time.Duration) string { return mixin.Duration(d) }
+// windowName is whole days where it can be: 7d and 30d, where Prometheus would write 1w.
+func windowName(d time.Duration) string {
+	if d%Day == 0 {
+		return strconv.Itoa(int(d/Day)) + "d"
+	}
+	return mixin.Duration(d)
+}
