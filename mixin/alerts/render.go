@@ -17,6 +17,7 @@ import (
 
 	"github.com/ethereum-validator-monitor/validator-monitor/mixin"
 	"github.com/ethereum-validator-monitor/validator-monitor/mixin/expr"
+	"github.com/ethereum-validator-monitor/validator-monitor/mixin/rules"
 )
 
 // Groups returns the alerts as rule groups, one for each section, and everything that
@@ -173,7 +174,15 @@ type (
 )
 
 func tests(c mixin.Config, sections []Section, ruleFiles []string) (map[string][]byte, error) {
+	// Without an order promtool takes any, and alerts may see recorded series a step late.
+	recording, err := rules.Groups(c)
+	if err != nil {
+		return nil, err
+	}
 	var order []string
+	for _, g := range recording {
+		order = append(order, g.Name)
+	}
 	for _, s := range sections {
 		order = append(order, groupName(s))
 	}
