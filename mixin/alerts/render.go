@@ -18,6 +18,7 @@ import (
 	"github.com/ethereum-validator-monitor/validator-monitor/mixin"
 	"github.com/ethereum-validator-monitor/validator-monitor/mixin/expr"
 	"github.com/ethereum-validator-monitor/validator-monitor/mixin/rules"
+	"github.com/ethereum-validator-monitor/validator-monitor/mixin/rules"
 )
 
 // Groups returns the alerts as rule groups, one for each section, and everything that
@@ -142,7 +143,17 @@ func annotations(c mixin.Config, a Alert, description string) map[string]string 
 // step of its cases. ruleFiles are the recording rules and the alerts, relative to
 // where the files will be.
 func Tests(c mixin.Config, ruleFiles []string) (map[string][]byte, error) {
-	return tests(c, Sections(c), ruleFiles)
+	recording, err := rules.Groups(c)
+	if err != nil {
+		return nil, err
+	}
+	// promtool evaluates groups in no order of its own, but alerts need what is
+	// recorded at the same time.
+	var order []string
+	for _, g := range recording {
+		order = append(order, g.Name)
+	}
+	return tests(c, Sections(c), ruleFiles, order)
 }
 
 type (
