@@ -18,7 +18,6 @@ import (
 	"github.com/ethereum-validator-monitor/validator-monitor/mixin"
 	"github.com/ethereum-validator-monitor/validator-monitor/mixin/expr"
 	"github.com/ethereum-validator-monitor/validator-monitor/mixin/rules"
-	"github.com/ethereum-validator-monitor/validator-monitor/mixin/rules"
 )
 
 // Groups returns the alerts as rule groups, one for each section, and everything that
@@ -143,17 +142,7 @@ func annotations(c mixin.Config, a Alert, description string) map[string]string 
 // step of its cases. ruleFiles are the recording rules and the alerts, relative to
 // where the files will be.
 func Tests(c mixin.Config, ruleFiles []string) (map[string][]byte, error) {
-	recording, err := rules.Groups(c)
-	if err != nil {
-		return nil, err
-	}
-	// promtool evaluates groups in no order of its own, but alerts need what is
-	// recorded at the same time.
-	var order []string
-	for _, g := range recording {
-		order = append(order, g.Name)
-	}
-	return tests(c, Sections(c), ruleFiles, order)
+	return tests(c, Sections(c), ruleFiles)
 }
 
 type (

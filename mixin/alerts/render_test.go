@@ -156,7 +156,7 @@ func TestGroupsSayWhatIsWrong(t *testing.T) {
 }
 
 func TestCasesBecomeTestFiles(t *testing.T) {
-	files, err := tests(config(), sectionOf(whole()), []string{"../recording-rules.yaml", "../alerts.yaml"}, []string{"recorded"})
+	files, err := tests(config(), sectionOf(whole()), []string{"../recording-rules.yaml", "../alerts.yaml"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,9 +169,6 @@ func TestCasesBecomeTestFiles(t *testing.T) {
 	}
 	if got.EvaluationInterval != "30s" || !slices.Equal(got.RuleFiles, []string{"../recording-rules.yaml", "../alerts.yaml"}) {
 		t.Errorf("got %+v", got)
-	}
-	if !slices.Equal(got.GroupEvalOrder, []string{"recorded", "validator-monitor-things"}) {
-		t.Errorf("groups are evaluated in the order %q, want recorded series first", got.GroupEvalOrder)
 	}
 	if len(got.Tests) != 1 || got.Tests[0].Name != "ThingDown fires when it is down" || len(got.Tests[0].Alerts) != 2 {
 		t.Fatalf("got %+v, want one test that looks twice", got.Tests)
@@ -203,7 +200,7 @@ func TestSenselessCasesAreRefused(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			a := whole()
 			tt.change(&a.Cases[0])
-			_, err := tests(config(), sectionOf(a), nil, nil)
+			_, err := tests(config(), sectionOf(a), nil)
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got %v, want an error with %q", err, tt.want)
 			}
