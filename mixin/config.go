@@ -183,7 +183,12 @@ type ProposalThresholds struct {
 type BeaconThresholds struct {
 	// Range over which rates of requests are taken.
 	Range time.Duration `yaml:"range"`
-	// LatencyHigh and LatencyCritical: 95th percentile of an operation's duration.
+	// MinimumRequests of an operation over Range without which nothing is said about its
+	// latency, or of a node about its errors; at least 20, below which a single slow
+	// request is the slowest twentieth.
+	MinimumRequests int `yaml:"minimum_requests"`
+	// LatencyHigh and LatencyCritical: 95th percentile of an operation's duration, below
+	// 30 s, the last bucket of the exporter's histogram.
 	LatencyHigh     time.Duration `yaml:"latency_high"`
 	LatencyCritical time.Duration `yaml:"latency_critical"`
 	// ErrorRate: share of failed requests.
@@ -229,8 +234,8 @@ type RollupThresholds struct {
 	PoolLeak time.Duration `yaml:"pool_leak"`
 	// WritesSlow: 95th percentile of a write's duration.
 	WritesSlow time.Duration `yaml:"writes_slow"`
-	// Lagging: age of the newest stored window, counted from the window's end, beyond
-	// what finality and remote-write need.
+	// Lagging: how long after its end a window may be missing. Finality and remote-write
+	// take about 5 epochs of it.
 	Lagging time.Duration `yaml:"lagging"`
 	// PartitionHorizon: how far ahead tables must be prepared.
 	PartitionHorizon time.Duration `yaml:"partition_horizon"`
@@ -434,6 +439,8 @@ func (a Alerts) validate(v *validation, c Config) {
 	b := a.Beacon
 	v.duration("alerts.beacon.range", b.Range, 4*c.Chain.ScrapeInterval)
 	v.check(b.LatencyHigh > 0 && b.LatencyHigh < b.LatencyCritical, "alerts.beacon.latency_high %s: must be positive and below latency_critical", b.LatencyHigh)
+	v.check(b.MinimumRequests >= 20, "alerts.beacon.minimum_requests %d: must be at least 20", b.MinimumRequests)
+	v.check(b.LatencyCritical < 30*time.Second, "alerts.beacon.latency_critical %s: must be below 30s, the exporter's last bucket", b.LatencyCritical)
 	v.share("alerts.beacon.error_rate", b.ErrorRate)
 	v.check(b.Peers >= 1, "alerts.beacon.peers %d: must be positive", b.Peers)
 	v.duration("alerts.beacon.head_stalled", b.HeadStalled, max(wait, 2*c.Chain.SlotDuration))
@@ -457,7 +464,7 @@ func (a Alerts) validate(v *validation, c Config) {
 	v.share("alerts.rollup.pool_exhausted", r.PoolExhausted)
 	v.duration("alerts.rollup.pool_leak", r.PoolLeak, wait)
 	v.check(r.WritesSlow > 0, "alerts.rollup.writes_slow %s: must be positive", r.WritesSlow)
-	v.duration("alerts.rollup.lagging", r.Lagging, 2*c.Chain.Epoch())
+	v.duration("alerts.rollup.lagging", r.Lagging, 6*c.Chain.Epoch())
 	v.duration("alerts.rollup.partition_horizon", r.PartitionHorizon, time.Hour)
 	v.duration("alerts.rollup.range", r.Range, 4*c.Chain.ScrapeInterval)
 

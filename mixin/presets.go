@@ -63,7 +63,7 @@ func base() Config {
 			},
 			Proposals: ProposalThresholds{Upcoming: 10 * time.Minute, SyncParticipationLow: 0.9, SyncMissing: 0.5},
 			Beacon: BeaconThresholds{
-				Range: 5 * time.Minute, LatencyHigh: 2 * time.Second, LatencyCritical: 5 * time.Second, ErrorRate: 0.05,
+				Range: 15 * time.Minute, MinimumRequests: 20, LatencyHigh: 2 * time.Second, LatencyCritical: 5 * time.Second, ErrorRate: 0.05,
 				Peers: 10, HeadStalled: 2 * time.Minute, HeadsApart: 3, For: 5 * time.Minute,
 			},
 			Freshness: FreshnessThresholds{
