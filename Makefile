@@ -28,18 +28,19 @@ VERBOSE ?=
 
 .PHONY: help
 help: ## list the targets
-	@sed -nE 's/^([a-z][a-z0-9-]*):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -nE 's/^([a-z][a-z0-9-]*):.*## (.*)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 # The programs that each tools/SET/go.mod pins.
-PRYSM      := $(addprefix $(TOOLS)/,beacon-chain validator prysmctl)
-GETH       := $(addprefix $(TOOLS)/,geth)
-PROMETHEUS := $(addprefix $(TOOLS)/,prometheus promtool)
-LINT       := $(addprefix $(TOOLS)/,staticcheck gofumpt)
+PRYSM        := $(addprefix $(TOOLS)/,beacon-chain validator prysmctl)
+GETH         := $(addprefix $(TOOLS)/,geth)
+PROMETHEUS   := $(addprefix $(TOOLS)/,prometheus promtool)
+ALERTMANAGER := $(addprefix $(TOOLS)/,amtool)
+LINT         := $(addprefix $(TOOLS)/,staticcheck gofumpt)
 
 ##### Building and running
 
 .PHONY: build
-build: ## bin/validator-exporter
+build: ## bin/validator-exporter, bin/validator-mixin
 	$(GO_BUILD) -o $(BIN)/ ./cmd/...
 
 .PHONY: run
@@ -48,13 +49,19 @@ run: build ## the exporter on a simulated chain, or on BEACON_URL=… with VALID
 	@scripts/run.sh
 
 .PHONY: generate
-generate: ## rewrite what is generated: docs/metrics.md
+generate: ## rewrite what is generated: docs/metrics.md, mixin/generated, docs/runbooks
 	go run ./collector/catalog/cmd/catalog-docs > docs/metrics.md.new
 	mv docs/metrics.md.new docs/metrics.md
+	go run ./cmd/validator-mixin generate
+
+.PHONY: mixin-release
+mixin-release: ## the mixin's archive and its checksum, into dist/
+	go run ./cmd/validator-mixin generate --check
+	scripts/mixin-release.sh dist
 
 .PHONY: clean
-clean: ## remove bin/, built tools included
-	rm -rf $(BIN)
+clean: ## remove bin/, built tools included, and dist/
+	rm -rf $(BIN) dist
 
 ##### Checking
 
@@ -71,6 +78,10 @@ lint: $(LINT) ## go mod tidy, go vet, staticcheck, gofumpt
 test: ## all tests that need nothing but Go, with the race detector
 	go test -race -v -timeout 10m ./... 2>&1 | $(SUMMARY)
 
+.PHONY: mixin-check
+mixin-check: $(PROMETHEUS) $(ALERTMANAGER) ## promtool and amtool on the generated rules, their tests and the Alertmanager example
+	go test -tags e2e -v -count 1 -timeout 20m ./mixin/output 2>&1 | $(SUMMARY)
+
 .PHONY: e2e
 e2e: VERBOSE = 1
 e2e: tools ## real beacon nodes and a real Prometheus, then every fuzz target for FUZZTIME
@@ -86,12 +97,13 @@ bench: build ## the benchmarks in test/bench; writes docs/performance.md, fails 
 ##### Third-party programs
 
 .PHONY: tools
-tools: $(PRYSM) $(GETH) $(PROMETHEUS) $(LINT) ## the programs that e2e and lint use, into bin/tools (20 minutes at first)
+tools: $(PRYSM) $(GETH) $(PROMETHEUS) $(ALERTMANAGER) $(LINT) ## the programs that e2e, mixin-check and lint use, into bin/tools (20 minutes at first)
 
-$(PRYSM)      &: tools/prysm/go.mod      ; $(call build_tools,prysm,$(PRYSM))
-$(GETH)       &: tools/geth/go.mod       ; $(call build_tools,geth,$(GETH))
-$(PROMETHEUS) &: tools/prometheus/go.mod ; $(call build_tools,prometheus,$(PROMETHEUS))
-$(LINT)       &: tools/lint/go.mod       ; $(call build_tools,lint,$(LINT))
+$(PRYSM)        &: tools/prysm/go.mod        ; $(call build_tools,prysm,$(PRYSM))
+$(GETH)         &: tools/geth/go.mod         ; $(call build_tools,geth,$(GETH))
+$(PROMETHEUS)   &: tools/prometheus/go.mod   ; $(call build_tools,prometheus,$(PROMETHEUS))
+$(ALERTMANAGER) &: tools/alertmanager/go.mod ; $(call build_tools,alertmanager,$(ALERTMANAGER))
+$(LINT)         &: tools/lint/go.mod         ; $(call build_tools,lint,$(LINT))
 
 # -s -w: without symbols they link faster and are a third smaller. touch: go leaves an unchanged binary's time alone.
 define build_tools
