@@ -77,7 +77,7 @@ type definition struct {
 	sections    []section
 }
 
-// titles are what dashboards are called, without Config's prefix.
+// title is what a dashboard is called, without Config's prefix.
 func title(d mixin.Dashboard) string {
 	switch d {
 	case mixin.OverviewDashboard:
@@ -111,6 +111,7 @@ func (d definition) build(c mixin.Config) (Board, error) {
 	if err != nil {
 		return Board{}, err
 	}
+	//lint:ignore SA1019 every Grafana from 10 on reads the classic format, and not all read its successor
 	model := dashboard.Dashboard{
 		Uid: &b.UID, Title: &b.Title, Description: &d.description,
 		Tags: c.Dashboards.Tags, Timezone: &c.Dashboards.Timezone,

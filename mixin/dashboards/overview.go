@@ -1,8 +1,178 @@
 package dashboards
 
-import "github.com/ethereum-validator-monitor/validator-monitor/mixin"
+import (
+	"fmt"
 
+	"github.com/ethereum-validator-monitor/validator-monitor/mixin"
+	"github.com/ethereum-validator-monitor/validator-monitor/mixin/rules"
+)
+
+// worst is how many groups the table of the worst ones has at most.
+const worst = 50
+
+// overview is the dashboard to look at first: is the chosen group well, and if not, is
+// it the group or the network?
 func overview(c mixin.Config) definition {
 	s := newSelectors(c)
-	return definition{slug: mixin.OverviewDashboard, variables: s.common()}
+	return definition{
+		slug:        mixin.OverviewDashboard,
+		description: "Whether the validators of a group are well: how effective they are, beside the network, and what went wrong last.",
+		variables:   append(s.common(), s.groups()...),
+		sections: []section{
+			newSection("Now",
+				line(6,
+					effectivenessGauge(c, "Effectiveness, last day",
+						"Share of what the network's rewards let the group's attestations earn that they did earn, weighted by stake, over a day.",
+						s.recordedGroup(rules.Ratio(mixin.Group, rules.Effectiveness, rules.Day))).wide(6),
+					effectivenessGauge(c, "Own-fault effectiveness, last day",
+						"The same, but without votes that nobody could have earned or that most of the network lost too: what is missing here is the group's own doing.",
+						s.recordedGroup(rules.Ratio(mixin.Group, rules.OwnEffectiveness, rules.Day))).wide(6),
+					newStat("Attestation success, last day",
+						"Share of the group's expected attestations that were included on the canonical chain over a day. Missing validators and a network that does not include attestations both lower it.",
+						unitRatio, now(s.recordedGroup(rules.Ratio(mixin.Group, rules.Participation, rules.Day)), s.legend("included"))).
+						digits(2).base(red, at(c.Dashboards.EffectivenessWarn, yellow), at(c.Dashboards.EffectivenessGood, green)),
+					newStat("Active validators",
+						"Validators of the group that have duties (active_ongoing, active_exiting, active_slashed), and all of the group, whatever their status.",
+						unitCount,
+						now(s.statuses("active_.*")+" or 0 * "+s.statuses(".+"), s.legend("active")),
+						now(s.statuses(".+"), s.legend("watched"))).named(),
+					newStat("Balance",
+						"Sum of the balances of the group's validators at the first slot of the head's epoch, withdrawals already taken off.",
+						unitETH, now(eth(s.once(s.group("ethereum_group_balance_gwei"))), s.legend("balance"))).digits(3)),
+				line(4,
+					newStat("Attestations overdue",
+						"Attestation duties of the group that are at least 3 slots old and not included at the head. 0 is good; a few come and go. Epochs that are not settled yet are looked at, so it moves within slots.",
+						unitCount, now(s.once(s.group("ethereum_group_attestations_overdue")), s.legend("overdue"))).
+						base(green, at(1, yellow), at(float64(c.Alerts.Validators.GroupDownMinimum)+1, orange)),
+					newStat("Network's attestations overdue",
+						"Share of the whole network's active validators with an attestation that is at least 3 slots old and not included. When this is high, the network is in trouble, not the group.",
+						unitRatio, now(s.networkOverdue(), s.legend("overdue"))).
+						digits(2).base(green, at(c.Alerts.Validators.NetworkTrouble/2, yellow), at(c.Alerts.Validators.NetworkTrouble, red)),
+					newStat("Slashed",
+						"Validators of the group that have been slashed. Anything but 0 is for ever.",
+						unitCount, now(s.once(s.group("ethereum_group_slashed")), s.legend("slashed"))).
+						base(green, at(1, red)),
+					newStat("Next proposal",
+						"Time until a validator of the group is to propose a block, as far ahead as the chain has drawn proposers. Nothing known means none in this epoch.",
+						unitDuration, now(s.untilProposal(), s.legend("until"))).noValue("none known"),
+					newStat("Alerts firing",
+						"Firing alerts of this mixin by severity, whatever group or network they are about. All 0 without recording and alerting rules, too.",
+						unitCount,
+						now(firing(c, mixin.Critical), string(mixin.Critical)),
+						now(firing(c, mixin.Warning), string(mixin.Warning)),
+						now(firing(c, mixin.Info), string(mixin.Info))).
+						named().base(green, at(1, red)).
+						colorSeries(string(mixin.Info), blue),
+					newStat("Age of data",
+						"Time since a beacon node last confirmed the head that all of this is computed at. Below a slot or two is good; when it grows, all else here is old.",
+						unitSeconds, now("time() - "+s.once(s.chain("ethereum_chain_snapshot_timestamp_seconds")), s.legend("age"))).
+						digits(0).base(green, at(c.Alerts.Freshness.SnapshotStale.Seconds(), yellow), at(c.Alerts.Freshness.SnapshotCritical.Seconds(), red)))),
+			newSection("Effectiveness and lost votes",
+				line(8,
+					newGraph("Effectiveness beside the network",
+						"Share earned of what attestations could have earned, over the last hour. When the group's line and the network's fall together, the network is at fault; when only own fault falls, the group is.",
+						unitRatio,
+						over(s.recordedGroup(rules.Ratio(mixin.Group, rules.Effectiveness, rules.Hour)), s.legend("group")),
+						over(s.recordedGroup(rules.Ratio(mixin.Group, rules.OwnEffectiveness, rules.Hour)), s.legend("group, own fault only")),
+						over(s.recorded(rules.Ratio(mixin.Network, rules.Effectiveness, rules.Hour)), s.legend("network"))).
+						digits(2),
+					newGraph("Attestations included beside the network",
+						"Share of expected attestations that were included, over the last hour.",
+						unitRatio,
+						over(s.recordedGroup(rules.Ratio(mixin.Group, rules.Participation, rules.Hour)), s.legend("group")),
+						over(s.recorded(rules.Ratio(mixin.Network, rules.Participation, rules.Hour)), s.legend("network"))).
+						digits(2)),
+				line(8,
+					lostVotes(s.lost(mixin.Group, s.recordedGroup), "Votes lost by the group",
+						"Share of the group's source, target and head votes of the last hour that earned nothing, by cause. Missing, late and wrong are its own; network is what nobody could have earned or most others lost too."),
+					lostVotes(s.lost(mixin.Network, s.recorded), "Votes lost by the network",
+						"The same of all validators of the network: what is usual. The network's own share of missing votes is of validators that are down for good.")),
+				line(4,
+					byRange(s, mixin.Group, rules.OwnEffectiveness, s.recordedGroup, c, "Own-fault effectiveness by range",
+						"Own-fault effectiveness of the group over 1 hour, 1 day, 7 days and 30 days. Ranges longer than the age of the installation are of what there is."),
+					byRange(s, mixin.Network, rules.Effectiveness, s.recorded, c, "Network's effectiveness by range",
+						"Effectiveness of all validators of the network over the same ranges."))),
+			newSection("Groups",
+				line(10,
+					worstGroups(c, s).wide(16),
+					newBars("Validators by status",
+						"Number of the group's validators in each status, in the Beacon API's terms. active_ongoing is the usual one; unknown are keys that the chain does not know (yet).",
+						unitCount, now(s.once(s.group("ethereum_group_validators")), "{{status}}")))),
+		},
+	}
+}
+
+// statuses is the number of the chosen group's validators whose status matches.
+func (s selectors) statuses(pattern string) string {
+	return "sum without (status) (" + s.once(s.group("ethereum_group_validators", matches("status", pattern))) + ")"
+}
+
+// untilProposal is the number of seconds until the chosen group's next proposal.
+func (s selectors) untilProposal() string {
+	return "clamp_min(" + s.once(s.group("ethereum_group_next_proposal_timestamp_seconds")) + " - time(), 0)"
+}
+
+// networkOverdue is the share of the network's active validators whose attestation is
+// overdue.
+func (s selectors) networkOverdue() string {
+	return ratio(s.once(s.chain("ethereum_network_attestations_overdue")), s.once(s.chain("ethereum_network_active_validators")))
+}
+
+// lost is the share of all votes of the last hour that was lost, by cause.
+func (s selectors) lost(level mixin.Level, recorded func(string, ...string) string) string {
+	return fmt.Sprintf("sum without (vote) (%s) / ignoring (cause) group_left (3 * %s > 0)",
+		recorded(rules.Increase(level, "attestation_votes_lost")), recorded(rules.Increase(level, "attestations_expected")))
+}
+
+func effectivenessGauge(c mixin.Config, title, description, expr string) *panel {
+	warn, good := c.Dashboards.EffectivenessWarn, c.Dashboards.EffectivenessGood
+	description += fmt.Sprintf(" Yellow from %s, green from %s.", percent(warn), percent(good))
+	// The dial begins as far below the warning as that is below the whole.
+	low := max(0, 2*warn-1)
+	return newGauge(title, description, unitRatio, low, 1, now(expr, "")).
+		digits(2).base(red, at(warn, yellow), at(good, green))
+}
+
+func lostVotes(expr, title, description string) *panel {
+	return newGraph(title, description, unitRatio, over(expr, "{{cause}}")).
+		digits(2).from(0).stacked().
+		colorSeries("missing", red).colorSeries("late", orange).colorSeries("wrong", "purple").colorSeries("network", blue)
+}
+
+// byRange shows one ratio over all of its ranges.
+func byRange(s selectors, level mixin.Level, metric rules.Metric, recorded func(string, ...string) string, c mixin.Config, title, description string) *panel {
+	var queries []query
+	for _, w := range rules.Windows() {
+		queries = append(queries, now(recorded(rules.Ratio(level, metric, w)), s.legend(span(w))))
+	}
+	return newStat(title, description, unitRatio, queries...).named().
+		digits(2).base(red, at(c.Dashboards.EffectivenessWarn, yellow), at(c.Dashboards.EffectivenessGood, green))
+}
+
+func worstGroups(c mixin.Config, s selectors) *panel {
+	labels := []string{"network", "group"}
+	of := func(expr string) string { return s.onceBy(expr, labels...) }
+	own := s.recorded(rules.Ratio(mixin.Group, rules.OwnEffectiveness, rules.Day), `group_by="$group_by"`)
+	// Every column keeps to the groups of the first, so that none has rows of its own.
+	these := func(expr string) string {
+		return fmt.Sprintf("%s and on (network, group) bottomk(%d, %s)", of(expr), worst, of(own))
+	}
+	byGroup := func(metric string, matchers ...string) string {
+		return s.once(s.chain(metric, append([]string{`group_by="$group_by"`}, matchers...)...))
+	}
+	active := "sum without (status) (" + byGroup("ethereum_group_validators", `status=~"active_.*"`) + ")"
+	warn, good := c.Dashboards.EffectivenessWarn, c.Dashboards.EffectivenessGood
+	return newTable("Worst groups",
+		fmt.Sprintf("The %d groups of the chosen label with the lowest own-fault effectiveness over a day. Down is the share of active validators with an overdue attestation; budget is what is left of the error budget for %s of %s effectiveness, negative when overdrawn. Empty until rules have recorded an hour.",
+			worst, mixin.Duration(c.Objective.Period), percent(c.Objective.Effectiveness)),
+		label("group", "Group").linked("Look at this group",
+			s.link(mixin.OverviewDashboard, "${group_by:queryparam}", "var-group=${__value.raw}")),
+		value("Own-fault effectiveness", unitRatio, these(own)).digits(2).coloured(red, at(warn, yellow), at(good, green)),
+		value("Effectiveness", unitRatio, these(s.recorded(rules.Ratio(mixin.Group, rules.Effectiveness, rules.Day), `group_by="$group_by"`))).digits(2),
+		value("Down", unitRatio, these(ratio(byGroup("ethereum_group_attestations_overdue"), active))).
+			digits(1).coloured(green, at(c.Alerts.Validators.GroupDownShare/2, yellow), at(c.Alerts.Validators.GroupDownShare, red)),
+		value("Budget left", unitRatio, these(s.recorded(rules.BudgetRemaining(c.Objective.Period), `group_by="$group_by"`))).
+			digits(1).coloured(red, at(0, yellow), at(0.5, green)),
+		value("Active", unitCount, these(active)),
+	).sorted("Own-fault effectiveness", false)
 }

@@ -78,12 +78,12 @@ func newStat(title, description, unit string, queries ...query) *panel {
 	return newPanel("stat", title, description, unit, o, queries).base(plain).noValue("unknown")
 }
 
-// newGauge shows the newest value of each query as a dial from min to max.
-func newGauge(title, description, unit string, min, max float64, queries ...query) *panel {
+// newGauge shows the newest value of each query as a dial from low to high.
+func newGauge(title, description, unit string, low, high float64, queries ...query) *panel {
 	o := gauge.NewOptions()
 	o.ReduceOptions = newest()
 	o.Orientation = common.VizOrientationAuto
-	return newPanel("gauge", title, description, unit, o, queries).bounds(min, max).base(plain).noValue("unknown")
+	return newPanel("gauge", title, description, unit, o, queries).bounds(low, high).base(plain).noValue("unknown")
 }
 
 // newBars shows the newest value of each series as a horizontal bar.
@@ -147,6 +147,12 @@ func value(title, unit, expr string) column {
 // field is a column of a SQL statement.
 func field(name, title, unit string) column { return column{field: name, title: title, unit: unit} }
 
+// keys gives a table label columns without a column of its own: the labels of expr's
+// series.
+func keys(expr string) column {
+	return column{query: &query{expr: expr, instant: true, table: true}}
+}
+
 // wide sets the column's width in pixels.
 func (c column) wide(pixels int) column { return c.property("custom.width", pixels) }
 
@@ -166,8 +172,7 @@ func (c column) mapped(states ...state) column {
 		property("custom.cellOptions", map[string]any{"type": "color-text"})
 }
 
-// linked leads to url; ${__value.raw} stands for the cell's value and
-// ${__data.fields.<title>} for another column's.
+// linked makes the cell lead to url, in which ${__value.raw} is the cell's value.
 func (c column) linked(title, url string) column {
 	return c.property("links", []map[string]any{{"title": title, "url": url, "targetBlank": false}})
 }
@@ -199,7 +204,9 @@ func newTable(title, description string, columns ...column) *panel {
 			}
 			n++
 		}
-		names = append(names, c.field)
+		if c.title != "" {
+			names = append(names, c.field)
+		}
 	}
 	if len(queries) > 1 {
 		p.transform("merge", map[string]any{})
@@ -225,6 +232,9 @@ func tableOptions() *table.Options {
 func (p *panel) columns(columns []column) {
 	order, names := map[string]any{}, map[string]any{}
 	for i, c := range columns {
+		if c.title == "" {
+			continue
+		}
 		order[c.field], names[c.field] = i, c.title
 		p.override(c.title, append([]dashboard.DynamicConfigValue{{Id: "unit", Value: c.unit}}, c.properties...)...)
 	}
@@ -346,14 +356,15 @@ func (p *panel) digits(n int) *panel {
 	return p
 }
 
-func (p *panel) bounds(min, max float64) *panel {
-	p.model.FieldConfig.Defaults.Min, p.model.FieldConfig.Defaults.Max = &min, &max
+// bounds are where the scale begins and ends.
+func (p *panel) bounds(low, high float64) *panel {
+	p.model.FieldConfig.Defaults.Min, p.model.FieldConfig.Defaults.Max = &low, &high
 	return p
 }
 
 // from sets where the scale begins; it ends with the largest value.
-func (p *panel) from(min float64) *panel {
-	p.model.FieldConfig.Defaults.Min = &min
+func (p *panel) from(low float64) *panel {
+	p.model.FieldConfig.Defaults.Min = &low
 	return p
 }
 

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/ethereum-validator-monitor/validator-monitor/mixin"
+	"github.com/ethereum-validator-monitor/validator-monitor/mixin/alerts"
+	"github.com/ethereum-validator-monitor/validator-monitor/mixin/rules"
 )
 
 // selectors writes PromQL that keeps to Config's selectors and to the variables chosen.
@@ -62,6 +64,15 @@ func (s selectors) once(expr string) string {
 	return "max without (" + strings.Join(s.c.Select.ReplicaLabels, ", ") + ") (" + expr + ")"
 }
 
+// members keeps those results of expr, which have a label validator_index, that are of
+// the chosen group. Watched labels are labels of ethereum_validator_info, except all.
+func (s selectors) members(expr string) string {
+	return fmt.Sprintf(`((%s) and on (network, validator_index) (%s or %s and on (network) %s))`, expr,
+		s.chain("ethereum_validator_info", `$group_by="$group"`),
+		s.chain("ethereum_validator_info"),
+		s.chain("ethereum_group_attestations_overdue", `group_by="$group_by"`, `group_by="all"`))
+}
+
 // onceBy keeps only the labels named, and those that tell exporters of different
 // validators apart. Tables need it, to have no other columns.
 func (s selectors) onceBy(expr string, labels ...string) string {
@@ -80,9 +91,23 @@ func (s selectors) cluster() []string {
 	return nil
 }
 
+// legend names a series, and its cluster where there are several.
+func (s selectors) legend(name string) string {
+	if l := s.c.Select.ClusterLabel; l != "" {
+		return name + " {{" + l + "}}"
+	}
+	return name
+}
+
 // settled is a range over which counters of settled epochs, which move once an epoch,
 // say something.
 func (s selectors) settled() string { return mixin.Duration(s.c.Recording.Short) }
+
+// sum is what an hourly increase that is recorded adds up to over d. A fresh
+// installation has not recorded a whole hour yet: then it is the last one's so far.
+func sum(increase string, d time.Duration) string {
+	return fmt.Sprintf("(sum_over_time(%s[%s:1h]) or %s)", increase, mixin.Duration(d), increase)
+}
 
 // increase is what a counter of settled epochs rose by over d, of one of the replicas.
 // The range must hold a few epochs.
@@ -92,6 +117,22 @@ func (s selectors) increase(counter string, d time.Duration) string {
 
 func selector(metric string, matchers ...string) string {
 	return metric + "{" + strings.Join(matchers, ",") + "}"
+}
+
+// firing counts the firing alerts of this mixin that have a severity.
+func firing(c mixin.Config, severity mixin.Severity) string {
+	return "count(" + ours(c, equals("severity", string(severity))) + ") or vector(0)"
+}
+
+// ours selects the firing alerts of this mixin.
+func ours(c mixin.Config, matchers ...string) string {
+	var names []string
+	for _, s := range alerts.Sections(c) {
+		for _, a := range s.Alerts {
+			names = append(names, a.Name)
+		}
+	}
+	return selector("ALERTS", append([]string{`alertstate="firing"`, matches("alertname", strings.Join(names, "|"))}, matchers...)...)
 }
 
 // eth turns gwei into ETH.
@@ -105,3 +146,11 @@ func ratio(numerator, denominator string) string {
 // equals and matches write label matchers.
 func equals(label, value string) string  { return fmt.Sprintf("%s=%q", label, value) }
 func matches(label, regex string) string { return fmt.Sprintf("%s=~%q", label, regex) }
+
+// span is a range in words: 1 h, 7 d.
+func span(d time.Duration) string {
+	if d%rules.Day == 0 {
+		return fmt.Sprintf("%d d", d/rules.Day)
+	}
+	return fmt.Sprintf("%d h", d/rules.Hour)
+}

@@ -1,6 +1,7 @@
 package dashboards
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -22,8 +23,10 @@ type variable struct {
 	pattern string
 	// chosen is what is chosen at first; empty is the first of the list.
 	chosen string
-	// multi lets several be chosen; all of them at first.
+	// multi lets several be chosen; all of them at first. Where all are, Prometheus is
+	// asked for what matches the regular expression all, by default .+
 	multi bool
+	all   string
 }
 
 // The names of variables that data sources are chosen by.
@@ -52,9 +55,11 @@ func (s selectors) common() []variable {
 	out := []variable{s.datasource()}
 	if l := s.c.Select.ClusterLabel; l != "" {
 		out = append(out, variable{
-			name: l, label: l, source: Prometheus, multi: true,
+			// A Prometheus adds its external labels only to what it sends away: asked
+			// directly, it knows no such label.
+			name: l, label: l, source: Prometheus, multi: true, all: ".*",
 			query:       labelValues(s.scraped("validator_exporter_watched_validators"), l),
-			description: "Which Prometheus or cluster the series come from.",
+			description: "Where the series come from.",
 		})
 	}
 	return append(out,
@@ -95,7 +100,19 @@ func (s selectors) validator() variable {
 	}
 }
 
-func labelValues(selector, label string) string { return "label_values(" + selector + ", " + label + ")" }
+func labelValues(selector, label string) string {
+	return "label_values(" + selector + ", " + label + ")"
+}
+
+// link leads to a dashboard with other values of some variables, such as
+// var-group=${__value.raw}, and keeps the data source, network and time range.
+func (s selectors) link(d mixin.Dashboard, values ...string) string {
+	kept := []string{"${" + datasourceName + ":queryparam}", "${job:queryparam}", "${network:queryparam}", "${__url_time_range}"}
+	if l := s.c.Select.ClusterLabel; l != "" {
+		kept = append(kept, "${"+l+":queryparam}")
+	}
+	return "/d/" + s.c.UID(d) + "?" + strings.Join(append(values, kept...), "&")
+}
 
 // selects is the query's part that the data source's own language has: of
 // label_values the selector.
@@ -156,7 +173,7 @@ func (v variable) model() dashboard.VariableModel {
 	}
 	switch {
 	case v.multi && v.source == Prometheus:
-		m.AllValue = ptr(".+")
+		m.AllValue = ptr(cmp.Or(v.all, ".+"))
 		m.Current = option("All", "$__all")
 	case v.multi:
 		m.Current = option("All", "$__all")
