@@ -1,0 +1,182 @@
+package output
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/prometheus/prometheus/model/rulefmt"
+
+	"github.com/ethereum-validator-monitor/validator-monitor/mixin"
+)
+
+type (
+	alertmanagerConfig struct {
+		Route        route       `yaml:"route"`
+		InhibitRules []commented `yaml:"inhibit_rules"`
+		Receivers    []commented `yaml:"receivers"`
+	}
+	route struct {
+		Receiver       string      `yaml:"receiver"`
+		Matchers       []string    `yaml:"matchers,omitempty"`
+		GroupBy        []string    `yaml:"group_by,omitempty"`
+		GroupWait      string      `yaml:"group_wait,omitempty"`
+		GroupInterval  string      `yaml:"group_interval,omitempty"`
+		RepeatInterval string      `yaml:"repeat_interval,omitempty"`
+		Routes         []commented `yaml:"routes,omitempty"`
+	}
+	inhibitRule struct {
+		SourceMatchers []string `yaml:"source_matchers"`
+		TargetMatchers []string `yaml:"target_matchers"`
+		Equal          []string `yaml:"equal"`
+	}
+	receiver struct {
+		Name           string    `yaml:"name"`
+		WebhookConfigs []webhook `yaml:"webhook_configs"`
+	}
+	webhook struct {
+		URLFile      string `yaml:"url_file"`
+		SendResolved bool   `yaml:"send_resolved"`
+	}
+)
+
+// alertmanager returns an example of Alertmanager's configuration: who is told of
+// which severity, and which alerts need not be told because another says it already.
+func alertmanager(c mixin.Config, groups []rulefmt.RuleGroup) ([]byte, error) {
+	inhibitions, err := inhibitRules(c, severities(groups))
+	if err != nil {
+		return nil, err
+	}
+	groupBy := []string{"alertname", "network"}
+	if c.Select.ClusterLabel != "" {
+		groupBy = append(groupBy, c.Select.ClusterLabel)
+	}
+	to := func(severity mixin.Severity, r route, why string) commented {
+		r.Matchers = []string{fmt.Sprintf("severity=%q", severity)}
+		return commented{why, r}
+	}
+	by := func(name, what string, resolved bool) commented {
+		return commented{what, receiver{name, []webhook{{"/etc/alertmanager/secrets/" + name + "-url", resolved}}}}
+	}
+	return encode(header(c)+`
+An example: take over what suits you. Each receiver reads its URL from a file, since a webhook's URL is a secret;
+replace the webhooks by what you use. Check it with amtool check-config.`,
+		alertmanagerConfig{
+			Route: route{
+				Receiver: "chat", GroupBy: groupBy, GroupWait: "30s", GroupInterval: "5m", RepeatInterval: "12h",
+				Routes: []commented{
+					to(mixin.Critical, route{Receiver: "pager", GroupWait: "10s", RepeatInterval: "1h"}, "Wake someone."),
+					to(mixin.Warning, route{Receiver: "chat"}, "For working hours."),
+					to(mixin.Info, route{Receiver: "log", GroupWait: "1m", RepeatInterval: "1d"}, "Worth knowing. Nobody is disturbed, and nothing is silenced by it."),
+				},
+			},
+			InhibitRules: inhibitions,
+			Receivers: []commented{
+				by("pager", "", true),
+				by("chat", "", true),
+				by("log", "", false),
+			},
+		})
+}
+
+// severities of alerts by their names.
+func severities(groups []rulefmt.RuleGroup) map[string]mixin.Severity {
+	out := map[string]mixin.Severity{}
+	for _, group := range groups {
+		for _, rule := range group.Rules {
+			out[rule.Alert] = mixin.Severity(rule.Labels["severity"])
+		}
+	}
+	return out
+}
+
+// inhibition says that while any of sources fires, it goes without saying that targets
+// do, too, where the labels in equal agree. The cluster's label always must.
+//
+// There is none with ChainParticipationLow or ChainFinalityDelayed as source: alerts
+// that blame a validator look at the network themselves, and what fires none the less
+// is that validator's own trouble.
+type inhibition struct {
+	why              string
+	sources, targets []string
+	equal            []string
+}
+
+func inhibitions(c mixin.Config) []inhibition {
+	validator := []string{"network", "validator_index"}
+	group := []string{"network", "group_by", "group"}
+	level := group
+	if c.Level == mixin.Validator {
+		level = validator
+	}
+	process := append([]string{"job"}, c.Select.ReplicaLabels...)
+	all := []inhibition{
+		{
+			"The critical twin says it.",
+			[]string{"ValidatorEffectivenessCritical"},
+			[]string{"ValidatorEffectivenessLow"},
+			level,
+		},
+		{
+			"The critical twin says it.",
+			[]string{"ValidatorEffectivenessBudgetBurnFast"},
+			[]string{"ValidatorEffectivenessBudgetBurnSlow"},
+			group,
+		},
+		{
+			"The critical twin says it.",
+			[]string{"BeaconAPILatencyCritical"},
+			[]string{"BeaconAPILatencyHigh"},
+			[]string{"endpoint", "operation"},
+		},
+		{
+			"The critical twin says it.",
+			[]string{"ValidatorSnapshotStaleCritical"},
+			[]string{"ValidatorSnapshotStale"},
+			[]string{"network"},
+		},
+		{
+			"The critical twin says it.",
+			[]string{"MemoryCritical"},
+			[]string{"MemoryHigh"},
+			process,
+		},
+	}
+	return all
+}
+
+// inhibitRules are Alertmanager's rules for inhibitions. A source silences only what is
+// at most as severe as itself, so that nobody who should be woken sleeps on, and an
+// info alert, of which nobody is told, silences nothing.
+func inhibitRules(c mixin.Config, severities map[string]mixin.Severity) ([]commented, error) {
+	rank := map[mixin.Severity]int{mixin.Info: 1, mixin.Warning: 2, mixin.Critical: 3}
+	var rules []commented
+	for _, i := range inhibitions(c) {
+		for _, name := range slices.Concat(i.sources, i.targets) {
+			if severities[name] == "" {
+				return nil, fmt.Errorf("inhibition by %s: there is no alert %s", strings.Join(i.sources, ", "), name)
+			}
+		}
+		for _, source := range i.sources {
+			var targets []string
+			for _, target := range i.targets {
+				if rank[severities[target]] <= rank[severities[source]] {
+					targets = append(targets, target)
+				}
+			}
+			if severities[source] == mixin.Info || len(targets) == 0 {
+				continue
+			}
+			rule := inhibitRule{
+				SourceMatchers: []string{fmt.Sprintf("alertname=%q", source), fmt.Sprintf("severity=%q", severities[source])},
+				TargetMatchers: []string{fmt.Sprintf("alertname=~%q", strings.Join(targets, "|"))},
+				Equal:          i.equal,
+			}
+			if c.Select.ClusterLabel != "" {
+				rule.Equal = append([]string{c.Select.ClusterLabel}, rule.Equal...)
+			}
+			rules = append(rules, commented{i.why, rule})
+		}
+	}
+	return rules, nil
+}
