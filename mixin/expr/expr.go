@@ -2,6 +2,9 @@ package expr
 
 import (
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
@@ -75,4 +78,32 @@ func use(s *parser.VectorSelector) (Use, error) {
 		return Use{}, fmt.Errorf("%s: names no metric", s)
 	}
 	return u, nil
+}
+
+// SeriesLabels returns labels, without braces, of a series that the matchers select,
+// for tests that need one: what they ask for where they ask for something, and nothing
+// where they only forbid.
+func SeriesLabels(matchers string) (string, error) {
+	list, err := parser.NewParser(parser.Options{}).ParseMetricSelector("{" + matchers + "}")
+	if err != nil {
+		return "", fmt.Errorf("parse matchers %q: %w", matchers, err)
+	}
+	values := map[string]string{}
+	for _, m := range list {
+		if set := m.SetMatches(); len(set) > 0 {
+			values[m.Name] = set[0]
+		} else if m.Type == labels.MatchEqual {
+			values[m.Name] = m.Value
+		}
+	}
+	var out []string
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		out = append(out, fmt.Sprintf("%s=%q", name, values[name]))
+	}
+	for _, m := range list {
+		if !m.Matches(values[m.Name]) {
+			return "", fmt.Errorf("matchers %q: cannot think of a label %s that %s selects", matchers, m.Name, m)
+		}
+	}
+	return strings.Join(out, ","), nil
 }

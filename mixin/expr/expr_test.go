@@ -146,3 +146,22 @@ func TestUses(t *testing.T) {
 		}
 	}
 }
+
+func TestSeriesLabels(t *testing.T) {
+	for matchers, want := range map[string]string{
+		`job="a"`:                        `job="a"`,
+		`job="a",env=~"prod|test"`:       `env="prod",job="a"`,
+		`job="a",env!="test",zone=~".*"`: `job="a"`,
+		`job=~"a"`:                       `job="a"`,
+	} {
+		got, err := expr.SeriesLabels(matchers)
+		if err != nil || got != want {
+			t.Errorf("%s: got %s, error %v, want %s", matchers, got, err, want)
+		}
+	}
+	for _, matchers := range []string{`job=~"a.+"`, `job!=""`, `job=`} {
+		if got, err := expr.SeriesLabels(matchers); err == nil {
+			t.Errorf("%s: got %s", matchers, got)
+		}
+	}
+}
