@@ -107,6 +107,7 @@ func (d definition) build(c mixin.Config) (Board, error) {
 	if err != nil {
 		return Board{}, err
 	}
+	pace(c, panels)
 	variables, err := models(d.variables)
 	if err != nil {
 		return Board{}, err
