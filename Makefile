@@ -1,4 +1,4 @@
-# Ethereum Validator Monitor. `make help` lists the targets; everything needs GNU make, Go and a C compiler, no more.
+# Ethereum Validator Monitor. `make help` lists the targets; everything needs GNU make, Go and a C compiler, and tests need Postgres.
 
 SHELL       := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -75,7 +75,7 @@ lint: $(LINT) ## go mod tidy, go vet, staticcheck, gofumpt
 		echo "not formatted; run $(TOOLS)/gofumpt -w on:"; echo "$$unformatted"; exit 1; fi
 
 .PHONY: test
-test: ## all tests that need nothing but Go, with the race detector
+test: postgres ## all tests that need nothing but Go and Postgres, with the race detector
 	go test -race -v -timeout 10m ./... 2>&1 | $(SUMMARY)
 
 .PHONY: mixin-check
@@ -84,17 +84,21 @@ mixin-check: $(PROMETHEUS) $(ALERTMANAGER) ## promtool and amtool on the generat
 
 .PHONY: e2e
 e2e: VERBOSE = 1
-e2e: tools ## real beacon nodes and a real Prometheus, then every fuzz target for FUZZTIME
+e2e: tools postgres ## real beacon nodes and a real Prometheus, then every fuzz target for FUZZTIME
 	@# Compiled first: a chain of 2-second slots misses blocks while compilers have the processors.
 	go test -tags e2e -exec true $(E2E) > /dev/null
 	go test -tags e2e -v -count 1 -p 1 -timeout 40m $(E2E) 2>&1 | $(SUMMARY)
 	scripts/fuzz.sh $(FUZZTIME) 2>&1 | $(SUMMARY)
 
 .PHONY: bench
-bench: build ## the benchmarks in test/bench; writes docs/performance.md, fails when a bound is broken
+bench: build postgres ## the benchmarks in test/bench; writes docs/performance.md, fails when a bound is broken
 	scripts/bench.sh
 
 ##### Third-party programs
+
+.PHONY: postgres
+postgres: ## Postgres for tests: with apt-get when it is missing and we are root, else says how
+	@scripts/postgres.sh
 
 .PHONY: tools
 tools: $(PRYSM) $(GETH) $(PROMETHEUS) $(ALERTMANAGER) $(LINT) ## the programs that e2e, mixin-check and lint use, into bin/tools (20 minutes at first)
