@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/ethereum-validator-monitor/validator-monitor/mixin"
-	"github.com/ethereum-validator-monitor/validator-monitor/mixin/alerts"
 	"github.com/ethereum-validator-monitor/validator-monitor/mixin/rules"
 )
 
@@ -126,13 +125,7 @@ func firing(c mixin.Config, severity mixin.Severity) string {
 
 // ours selects the firing alerts of this mixin.
 func ours(c mixin.Config, matchers ...string) string {
-	var names []string
-	for _, s := range alerts.Sections(c) {
-		for _, a := range s.Alerts {
-			names = append(names, a.Name)
-		}
-	}
-	return selector("ALERTS", append([]string{`alertstate="firing"`, matches("alertname", strings.Join(names, "|"))}, matchers...)...)
+	return selector("ALERTS", append([]string{`alertstate="firing"`, matches("alertname", strings.Join(alertNames(c), "|"))}, matchers...)...)
 }
 
 // eth turns gwei into ETH.
