@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 
 	"github.com/grafana/grafana-foundation-sdk/go/cog/variants"
 	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
@@ -139,8 +140,27 @@ func (d definition) build(c mixin.Config) (Board, error) {
 	if err := e.Encode(model); err != nil {
 		return Board{}, fmt.Errorf("encode: %w", err)
 	}
-	b.JSON = out.Bytes()
+	b.JSON = readable(out.Bytes())
 	return b, nil
+}
+
+// escaped is what encoding/json writes for <, > and & inside of types that encode
+// themselves, and, to step over it, an escaped backslash.
+var escaped = regexp.MustCompile(`\\\\|\\u003c|\\u003e|\\u0026`)
+
+// readable undoes escapes that only HTML needs: PromQL compares and SQL does too.
+func readable(text []byte) []byte {
+	return escaped.ReplaceAllFunc(text, func(found []byte) []byte {
+		switch string(found[1:]) {
+		case "u003c":
+			return []byte("<")
+		case "u003e":
+			return []byte(">")
+		case "u0026":
+			return []byte("&")
+		}
+		return found
+	})
 }
 
 // links leads to the other dashboards, and takes the values of variables and the time

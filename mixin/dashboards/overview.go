@@ -120,7 +120,7 @@ func (s selectors) networkOverdue() string {
 
 // lost is the share of all votes of the last hour that was lost, by cause.
 func (s selectors) lost(level mixin.Level, recorded func(string, ...string) string) string {
-	return fmt.Sprintf("sum without (vote) (%s) / ignoring (cause) group_left (3 * %s > 0)",
+	return fmt.Sprintf("sum without (vote) (%s) / ignoring (cause) group_left () (3 * %s > 0)",
 		recorded(rules.Increase(level, "attestation_votes_lost")), recorded(rules.Increase(level, "attestations_expected")))
 }
 

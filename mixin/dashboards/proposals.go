@@ -152,7 +152,9 @@ func (s selectors) missedBlocks() func(time.Duration) string {
 }
 
 func (s selectors) missedOfValidators() string {
-	weekly := func(counter string) string { return sum(s.recorded(rules.Increase(mixin.Validator, counter)), rules.Week) }
+	weekly := func(counter string) string {
+		return sum(s.recorded(rules.Increase(mixin.Validator, counter)), rules.Week)
+	}
 	return s.members(s.onceBy("round("+weekly("blocks_expected")+" - "+weekly("blocks_proposed")+") > 0", "network", "validator_index"))
 }
 
