@@ -27,7 +27,7 @@ func Labels(q string, schema Schema) ([]string, error) {
 	f := &flow{schema: schema}
 	out := f.of(e)
 	if err := errors.Join(f.problems...); err != nil {
-		return nil, fmt.Errorf("query %q: %w", q, err)
+		return nil, fmt.Errorf("%w; in query %q", err, q)
 	}
 	return slices.Sorted(maps.Keys(out.names)), nil
 }
@@ -212,7 +212,9 @@ func (f *flow) call(e *parser.Call) set {
 		f.need(in, e.Func.Name, "le")
 		return in.without("le")
 	case "label_replace":
-		f.need(in, e.Func.Name, text(e.Args[3]))
+		if source := text(e.Args[3]); source != "" { // without one, the label gets a constant
+			f.need(in, e.Func.Name, source)
+		}
 		return in.with(text(e.Args[1]))
 	case "label_join":
 		for _, a := range e.Args[3:] {

@@ -45,6 +45,7 @@ func TestLabelsOfTheResult(t *testing.T) {
 		{`scalar(sum(x)) * y`, `a c job`},
 		{`histogram_quantile(0.9, sum by (a, le) (rate(h_bucket[5m])))`, `a`},
 		{`label_replace(x, "new", "$1", "a", "(.*)")`, `a b job new`},
+		{`label_replace(x, "new", "constant", "", "")`, `a b job new`},
 		{`label_join(x, "new", "-", "a", "b")`, `a b job new`},
 		{`count by (__name__) (x)`, `__name__`},
 		{`clamp_max(x, 1)`, `a b job`},

@@ -24,7 +24,7 @@ func CountsOnce(q string) error {
 	o := &overlap{}
 	o.of(e)
 	if err := errors.Join(o.problems...); err != nil {
-		return fmt.Errorf("query %q: %w", q, err)
+		return fmt.Errorf("%w; in query %q", err, q)
 	}
 	return nil
 }

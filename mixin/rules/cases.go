@@ -382,13 +382,16 @@ func (b bench) hours() []testCase {
 			Checks: burn,
 		},
 		{
-			// 10 a minute: each hour brings 600, a day 14400, exactly.
+			// 10 a minute: each hour brings 600, a day 14400, exactly. Of these all were
+			// included in the first two hours, 9 of 10 since: none of the first two is in the
+			// day that ends with hour 26.
 			Name:  "the hours of a day lie end to end",
-			Input: []testSeries{b.raw(0, everyone, expected, "0+10x1560"), b.raw(0, everyone, included, "0+9x1560")},
+			Input: []testSeries{b.raw(0, everyone, expected, "0+10x1560"), b.raw(0, everyone, included, "0+10x120 1209+9x1439")},
 			Checks: []testCheck{
 				b.check(Day, "sum_over_time("+Increase(mixin.Group, expected)+"[1d:1h])", row{who: everyone, value: 14400}),
 				b.check(Day+Hour/2, "sum_over_time("+Increase(mixin.Group, expected)+"[1d:1h])", row{who: everyone, value: 14400}),
 				b.check(Day+2*Hour, "sum_over_time("+Increase(mixin.Group, expected)+"[1d:1h])", row{who: everyone, value: 14400}),
+				b.check(Day, Ratio(mixin.Group, Participation, Day), row{who: everyone, value: (2*600 + 22*540) / 14400.0}),
 				b.check(Day+2*Hour, Ratio(mixin.Group, Participation, Day), row{who: everyone, value: 0.9}),
 			},
 		},

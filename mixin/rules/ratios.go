@@ -110,7 +110,7 @@ func possibleVotes(s sum) string { return fmt.Sprintf("(%d * %s)", weightAll, s(
 // achievableVotes are the possible ones less those that nobody could have earned.
 func achievableVotes(s sum) string {
 	toNetwork := func(vote string) string { return s(lost, fmt.Sprintf("vote=%q,cause=%q", vote, "network")) }
-	return fmt.Sprintf("(%s - ignoring (vote, cause) (%d * %s + ignoring (vote) %d * %s + ignoring (vote) %d * %s))",
+	return fmt.Sprintf("(%s - ignoring (cause) (%d * %s + ignoring (vote) %d * %s + ignoring (vote) %d * %s))",
 		possibleVotes(s), weightSource, toNetwork("source"), weightTarget, toNetwork("target"), weightHead, toNetwork("head"))
 }
 
