@@ -23,7 +23,8 @@ pack() {
   (
     umask "$1"
     mkdir -p "$stage/$name"
-    cp -R mixin/generated docs/runbooks mixin/CHANGELOG.md mixin/README.md mixin/VERSION LICENSE "$stage/$name"
+    cp -R "${inputs[@]}" "$stage/$name"
+    sed -i 's#](../docs/runbooks)#](runbooks)#' "$stage/$name/README.md"
     find "$stage" -exec touch -d "$2" {} +
   )
   tar --create --directory="$stage" --format=ustar --sort=name --owner=root:0 --group=root:0 --numeric-owner \

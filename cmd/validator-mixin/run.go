@@ -54,7 +54,11 @@ func parse(args []string, stdout io.Writer) (s *settings, done bool, err error) 
 	s = &settings{}
 	app := kingpin.New(program, "Renders the dashboards, rules, alerts and runbooks of the Ethereum Validator Monitor.")
 	app.UsageWriter(stdout).ErrorWriter(stdout)
-	app.Terminate(func(int) { done = true })
+	app.Terminate(func(int) {
+		done = true
+		// Parsing goes on, and would show the usage because no command is there.
+		app.UsageWriter(io.Discard).ErrorWriter(io.Discard)
+	})
 	app.Version(version.Print(program) + "\n  mixin:            " + mixin.Version())
 	app.HelpFlag.Short('h')
 

@@ -41,6 +41,22 @@ const (
 //	kubernetes/                          the same as objects for kube-prometheus-stack
 //	tests/                               for promtool test rules
 func Files(c mixin.Config) (map[string][]byte, error) {
+	files, err := product(c)
+	if err != nil {
+		return nil, err
+	}
+	tests, err := tests(c)
+	if err != nil {
+		return nil, fmt.Errorf("tests: %w", err)
+	}
+	for name, content := range tests {
+		files["tests/"+name] = content
+	}
+	return files, validate(files)
+}
+
+// product is what Files returns without tests/, and not yet validated.
+func product(c mixin.Config) (map[string][]byte, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("the knobs: %w", err)
 	}
@@ -73,7 +89,6 @@ func Files(c mixin.Config) (map[string][]byte, error) {
 	for dir, render := range map[string]func() (map[string][]byte, error){
 		"grafana/provisioning": func() (map[string][]byte, error) { return grafana(c) },
 		"kubernetes":           func() (map[string][]byte, error) { return kubernetes(c, slices.Concat(recording, alerting), boards) },
-		"tests":                func() (map[string][]byte, error) { return tests(c) },
 	} {
 		made, err := render()
 		if err != nil {
@@ -83,7 +98,7 @@ func Files(c mixin.Config) (map[string][]byte, error) {
 			files[dir+"/"+name] = content
 		}
 	}
-	return files, validate(files)
+	return files, nil
 }
 
 // Generated renders each of configs into a directory that is called like its preset.
@@ -128,7 +143,10 @@ func tests(c mixin.Config) (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	recording := map[string][]byte{}
+	recording, err := rules.Tests(c, ruleFiles)
+	if err != nil {
+		return nil, err
+	}
 	for name, content := range recording {
 		if files[name] != nil {
 			return nil, fmt.Errorf("both alerts and recording rules have a file %s", name)
@@ -182,13 +200,11 @@ func parseRules(content []byte) error {
 
 // parseRuleObject takes the rule file out of a PrometheusRule.
 func parseRuleObject(content []byte) error {
-	var object struct {
-		Spec yaml.Node `yaml:"spec"`
-	}
-	if err := yaml.Unmarshal(content, &object); err != nil {
+	var rule object
+	if err := yaml.Unmarshal(content, &rule); err != nil {
 		return err
 	}
-	spec, err := yaml.Marshal(&object.Spec)
+	spec, err := encode("", rule.Spec)
 	if err != nil {
 		return err
 	}
