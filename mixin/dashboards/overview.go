@@ -83,9 +83,9 @@ func overview(c mixin.Config) definition {
 						over(s.recorded(rules.Ratio(mixin.Network, rules.Participation, rules.Hour)), s.legend("network"))).
 						digits(2)),
 				line(8,
-					lostVotes(s.lost(mixin.Group, s.recordedGroup), "Votes lost by the group",
+					lostVotes(over(s.lost(mixin.Group, s.recordedGroup), "{{cause}}"), "Votes lost by the group",
 						"Share of the group's source, target and head votes of the last hour that earned nothing, by cause. Missing, late and wrong are its own; network is what nobody could have earned or most others lost too."),
-					lostVotes(s.lost(mixin.Network, s.recorded), "Votes lost by the network",
+					lostVotes(over(s.lost(mixin.Network, s.recorded), "{{cause}}"), "Votes lost by the network",
 						"The same of all validators of the network: what is usual. The network's own share of missing votes is of validators that are down for good.")),
 				line(4,
 					byRange(s, mixin.Group, rules.OwnEffectiveness, s.recordedGroup, c, "Own-fault effectiveness by range",
@@ -133,8 +133,9 @@ func effectivenessGauge(c mixin.Config, title, description, expr string) *panel 
 		digits(2).base(red, at(warn, yellow), at(good, green))
 }
 
-func lostVotes(expr, title, description string) *panel {
-	return newGraph(title, description, unitRatio, over(expr, "{{cause}}")).
+// lostVotes shows shares of votes lost, whose series are named after the causes.
+func lostVotes(q query, title, description string) *panel {
+	return newGraph(title, description, unitRatio, q).
 		digits(2).from(0).stacked().
 		colorSeries("missing", red).colorSeries("late", orange).colorSeries("wrong", "purple").colorSeries("network", blue)
 }

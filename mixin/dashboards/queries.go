@@ -64,12 +64,23 @@ func (s selectors) once(expr string) string {
 }
 
 // members keeps those results of expr, which have a label validator_index, that are of
-// the chosen group. Watched labels are labels of ethereum_validator_info, except all.
+// the chosen group.
 func (s selectors) members(expr string) string {
-	return fmt.Sprintf(`((%s) and on (network, validator_index) (%s or %s and on (network) %s))`, expr,
-		s.chain("ethereum_validator_info", `$group_by="$group"`),
-		s.chain("ethereum_validator_info"),
-		s.chain("ethereum_group_attestations_overdue", `group_by="$group_by"`, `group_by="all"`))
+	return fmt.Sprintf("((%s) and on (network, validator_index) (%s or %s and on (network) %s))",
+		expr, s.infos(), s.chain("ethereum_validator_status"), s.everybody())
+}
+
+// infos selects the ethereum_validator_info of the chosen group. It has the labels of
+// the watch list; that every validator is in group all of all, no label says.
+func (s selectors) infos(matchers ...string) string {
+	const metric = "ethereum_validator_info"
+	return fmt.Sprintf("(%s or %s and on (network) %s)",
+		s.chain(metric, append(matchers, `$group_by="$group"`)...), s.chain(metric, matchers...), s.everybody())
+}
+
+// everybody is there when the chosen group is the one of every watched validator.
+func (s selectors) everybody() string {
+	return s.chain("ethereum_group_attestations_overdue", `group_by="$group_by"`, `group_by="all"`)
 }
 
 // onceBy keeps only the labels named, and those that tell exporters of different

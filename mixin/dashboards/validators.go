@@ -34,9 +34,7 @@ func validatorTable(c mixin.Config, s selectors) *panel {
 			linked("Look at this validator", s.link(mixin.ValidatorsDashboard, "${group_by:queryparam}", "${group:queryparam}", "var-validator=${__value.raw}")),
 		label("pubkey", "Public key").wide(160),
 		label("status", "Status").wide(140),
-		keys(s.members(s.onceBy(s.chain("ethereum_validator_status"), "network", "validator_index", "status") +
-			" * on (network, validator_index) group_left (pubkey) " +
-			s.onceBy(s.chain("ethereum_validator_info"), "network", "validator_index", "pubkey"))),
+		keys(s.named()),
 		value("Balance", unitETH, eth(gauge("balance_gwei"))).digits(4),
 		value("Effective balance", unitETH, eth(gauge("effective_balance_gwei"))).digits(0),
 	}
@@ -55,6 +53,17 @@ func validatorTable(c mixin.Config, s selectors) *panel {
 			"Missed in a row counts settled epochs, up to 8; overdue are attestations at least 3 slots old and not included yet; next proposal counts down. "+
 			"Empty above the exporter's limit of individual series (--validators.individual-limit): then the table below has the worst ones.",
 		columns...).sorted("Index", false)
+}
+
+// named is a series for each validator of the chosen group with its status and key.
+// What the chain does not know has either no key, when it is watched by an index that
+// is not given out yet, or no index, when it is watched by a key.
+func (s selectors) named() string {
+	status := s.onceBy(s.chain("ethereum_validator_status"), "network", "validator_index", "status")
+	known := status + " * on (network, validator_index) group_left (pubkey) " +
+		s.onceBy(s.chain("ethereum_validator_info"), "network", "validator_index", "pubkey")
+	return s.members(known+" or on (network, validator_index) "+status) +
+		" or label_replace(" + s.onceBy(s.infos(`validator_index=""`), "network", "pubkey") + `, "status", "unknown", "pubkey", ".*")`
 }
 
 // offenders has a row for each validator that fails a duty.
