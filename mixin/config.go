@@ -277,9 +277,13 @@ type Dashboards struct {
 	Folder    string   `yaml:"folder"`
 	Tags      []string `yaml:"tags"`
 	// Refresh and Range of the time picker.
-	Refresh  time.Duration `yaml:"refresh"`
-	Range    time.Duration `yaml:"range"`
-	Timezone string        `yaml:"timezone"`
+	Refresh time.Duration `yaml:"refresh"`
+	Range   time.Duration `yaml:"range"`
+	// LongTermRefresh and LongTermRange are those of the dashboard that reads the
+	// database, whose rows are days; at least a minute and a day.
+	LongTermRefresh time.Duration `yaml:"long_term_refresh"`
+	LongTermRange   time.Duration `yaml:"long_term_range"`
+	Timezone        string        `yaml:"timezone"`
 	// Datasource and RollupDatasource are regular expressions of the names of the
 	// Prometheus and Postgres data sources that can be chosen; empty means all.
 	Datasource       string `yaml:"datasource"`
@@ -487,6 +491,8 @@ func (d Dashboards) validate(v *validation) {
 	v.check(len(d.Tags) > 0, "dashboards.tags: must not be empty")
 	v.duration("dashboards.refresh", d.Refresh, 5*time.Second)
 	v.duration("dashboards.range", d.Range, 5*time.Minute)
+	v.duration("dashboards.long_term_refresh", d.LongTermRefresh, time.Minute)
+	v.duration("dashboards.long_term_range", d.LongTermRange, 24*time.Hour)
 	v.check(d.Timezone != "", "dashboards.timezone: must not be empty")
 	v.pattern("dashboards.datasource", d.Datasource)
 	v.pattern("dashboards.rollup_datasource", d.RollupDatasource)

@@ -83,7 +83,8 @@ func base() Config {
 		},
 		Dashboards: Dashboards{
 			TitlePrefix: "Validator Monitor", UIDPrefix: "validator-monitor", Folder: "Validator Monitor",
-			Tags: []string{"ethereum", "validator-monitor"}, Refresh: 30 * time.Second, Range: 6 * time.Hour, Timezone: "utc",
+			Tags: []string{"ethereum", "validator-monitor"}, Refresh: 30 * time.Second, Range: 6 * time.Hour,
+			LongTermRefresh: 15 * time.Minute, LongTermRange: 90 * 24 * time.Hour, Timezone: "utc",
 			EffectivenessWarn: 0.95, EffectivenessGood: 0.98,
 		},
 		Kubernetes: Kubernetes{

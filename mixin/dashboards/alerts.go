@@ -138,7 +138,7 @@ func validatorIssues(c mixin.Config, s selectors) section {
 			newStat("Blocks orphaned", "Blocks of the group over the time range shown that an exporter saw as canonical and that were reorged out later.",
 				unitCount, now(orphaned, s.legend("orphaned"))).digits(0).base(green, at(1, orange)),
 			newStat("Validators down", fmt.Sprintf("Validators of the group that missed at least %d attestations in a row. Above the exporter's limit of individual series it stays 0: the table below has the worst.", c.Alerts.Validators.MissedStreak),
-				unitCount, now(down, s.legend("down"))).base(green, at(1, red)),
+				unitCount, now(down, "down")).base(green, at(1, red)),
 			newStat("Slashed", "Validators of the group that have been slashed, ever.",
 				unitCount, now(s.once(s.group("ethereum_group_slashed")), s.legend("slashed"))).base(green, at(1, red))),
 		line(9,

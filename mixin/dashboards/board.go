@@ -76,6 +76,8 @@ type definition struct {
 	description string
 	variables   []variable
 	sections    []section
+	// history is of a dashboard that shows days and months.
+	history bool
 }
 
 // title is what a dashboard is called, without Config's prefix.
@@ -114,13 +116,17 @@ func (d definition) build(c mixin.Config) (Board, error) {
 		return Board{}, err
 	}
 	//lint:ignore SA1019 every Grafana from 10 on reads the classic format, and not all read its successor
+	shown, refresh := c.Dashboards.Range, c.Dashboards.Refresh
+	if d.history {
+		shown, refresh = c.Dashboards.LongTermRange, c.Dashboards.LongTermRefresh
+	}
 	model := dashboard.Dashboard{
 		Uid: &b.UID, Title: &b.Title, Description: &d.description,
 		Tags: c.Dashboards.Tags, Timezone: &c.Dashboards.Timezone,
 		Editable:      ptr(false),
 		GraphTooltip:  ptr(dashboard.DashboardCursorSyncCrosshair),
-		Time:          &dashboard.DashboardDashboardTime{From: "now-" + mixin.Duration(c.Dashboards.Range), To: "now"},
-		Refresh:       ptr(mixin.Duration(c.Dashboards.Refresh)),
+		Time:          &dashboard.DashboardDashboardTime{From: "now-" + oneUnit(shown), To: "now"},
+		Refresh:       ptr(oneUnit(refresh)),
 		SchemaVersion: schemaVersion,
 		Panels:        panels,
 		Templating:    dashboard.DashboardDashboardTemplating{List: variables},

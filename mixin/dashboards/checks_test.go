@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/promql/parser"
 
 	"github.com/ethereum-validator-monitor/validator-monitor/collector/catalog"
@@ -272,6 +273,9 @@ func variablesAreKnown(_ mixin.Config, b board) []string {
 	builtins := slices.Collect(maps.Keys(expr.Builtins()))
 	for i, v := range b.Templating.List {
 		for _, used := range expr.Variables(definition(v)) {
+			if v.Datasource.Type == dashboards.Postgres && slices.Contains(sqlMacros, used) {
+				continue
+			}
 			known := slices.ContainsFunc(b.Templating.List[:i], func(o variable) bool { return o.Name == used })
 			if !known {
 				out = append(out, fmt.Sprintf("variable %s: variable %q does not come before it", v.Name, used))
@@ -549,6 +553,12 @@ func tablesShowQueries(_ mixin.Config, b board) []string {
 	return out
 }
 
+// spans tells whether Grafana reads text as d. It reads one number and one unit.
+func spans(text string, d time.Duration) bool {
+	got, err := model.ParseDuration(text)
+	return err == nil && time.Duration(got) == d && regexp.MustCompile(`^\d+[smhd]$`).MatchString(text)
+}
+
 func boardIsWhole(c mixin.Config, b board) []string {
 	var out []string
 	wrong := func(bad bool, format string, args ...any) {
@@ -558,9 +568,13 @@ func boardIsWhole(c mixin.Config, b board) []string {
 	}
 	wrong(b.Editable == nil || *b.Editable, "can be edited")
 	wrong(b.SchemaVersion < 38 || b.SchemaVersion > 42, "schema %d is not of Grafana 10 to 12", b.SchemaVersion)
-	wrong(b.Refresh != mixin.Duration(c.Dashboards.Refresh), "refreshes every %q", b.Refresh)
 	wrong(b.Timezone != c.Dashboards.Timezone, "time zone %q", b.Timezone)
-	wrong(b.Time.From != "now-"+mixin.Duration(c.Dashboards.Range) || b.Time.To != "now", "shows %v", b.Time)
+	shown, refresh := c.Dashboards.Range, c.Dashboards.Refresh
+	if b.UID == c.UID(mixin.LongTermDashboard) {
+		shown, refresh = c.Dashboards.LongTermRange, c.Dashboards.LongTermRefresh
+	}
+	wrong(!spans(b.Refresh, refresh), "refreshes every %q", b.Refresh)
+	wrong(!spans(strings.TrimPrefix(b.Time.From, "now-"), shown) || b.Time.To != "now", "shows %v", b.Time)
 	wrong(!slices.Equal(b.Tags, c.Dashboards.Tags), "tags %q", b.Tags)
 	wrong(!strings.HasPrefix(b.Title, c.Dashboards.TitlePrefix+" / "), "title %q", b.Title)
 	wrong(b.Description == "", "no description")

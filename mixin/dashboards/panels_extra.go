@@ -3,6 +3,7 @@ package dashboards
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
 	"github.com/grafana/grafana-foundation-sdk/go/prometheus"
@@ -67,6 +68,20 @@ func quantiles(bucket string) []query {
 // orZero is for counts that are 0 when there is no series at all.
 func orZero(expr string) string { return expr + " or vector(0)" }
 
+// oneUnit writes a duration as one number and one unit, all that Grafana reads: 90m
+// where Prometheus also reads 1h30m.
+func oneUnit(d time.Duration) string {
+	for _, u := range []struct {
+		unit time.Duration
+		name string
+	}{{24 * time.Hour, "d"}, {time.Hour, "h"}, {time.Minute, "m"}} {
+		if d%u.unit == 0 {
+			return fmt.Sprintf("%d%s", d/u.unit, u.name)
+		}
+	}
+	return fmt.Sprintf("%ds", d/time.Second)
+}
+
 // pace tells Grafana how often the exporter is scraped, which $__rate_interval is made
 // of. Otherwise it takes the data source's setting, 15 s unless changed, and rates of
 // fewer samples come and go.
@@ -77,7 +92,7 @@ func pace(c mixin.Config, panels []dashboard.PanelOrRowPanel) {
 		}
 		for i, t := range p.Panel.Targets {
 			if q, ok := t.(prometheus.Dataquery); ok && strings.Contains(q.Expr, rateInterval) {
-				q.Interval = ptr(mixin.Duration(c.Chain.ScrapeInterval))
+				q.Interval = ptr(oneUnit(c.Chain.ScrapeInterval))
 				p.Panel.Targets[i] = q
 			}
 		}

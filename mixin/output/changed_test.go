@@ -58,7 +58,8 @@ func changed() mixin.Config {
 		},
 		Dashboards: mixin.Dashboards{
 			TitlePrefix: "Staking", UIDPrefix: "stk", Folder: "Staking team", Tags: []string{"eth-staking"},
-			Refresh: 45 * time.Second, Range: 3 * time.Hour, Timezone: "Europe/Paris", Datasource: "Metrics", RollupDatasource: "History",
+			Refresh: 45 * time.Second, Range: 3 * time.Hour,
+			LongTermRefresh: 20 * time.Minute, LongTermRange: 60 * 24 * time.Hour, Timezone: "Europe/Paris", Datasource: "Metrics", RollupDatasource: "History",
 			EffectivenessWarn: 0.913, EffectivenessGood: 0.968,
 		},
 		Kubernetes: mixin.Kubernetes{

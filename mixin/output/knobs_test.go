@@ -77,6 +77,8 @@ var defaults = map[string]string{
 	"dashboards.tags":              `"(ethereum|validator-monitor)"`,
 	"dashboards.refresh":           `"refresh": "30s"`,
 	"dashboards.range":             `now-6h`,
+	"dashboards.long_term_refresh": `"refresh": "15m"`,
+	"dashboards.long_term_range":   `now-90d`,
 	"dashboards.timezone":          `"utc"`,
 	"kubernetes.namespace":         `namespace: monitoring`,
 	"kubernetes.rule_labels":       `release: kube-prometheus-stack`,
