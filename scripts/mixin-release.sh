@@ -3,6 +3,7 @@
 # commit gives the same bytes: sorted names, root as owner, the commit's time, nothing of this machine. It packs twice, from
 # copies of different times and modes, and fails when the two differ.
 set -euo pipefail
+export LC_ALL=C
 cd "$(dirname "$0")/.."
 destination=$1
 

@@ -12,18 +12,18 @@ import (
 
 type (
 	alertmanagerConfig struct {
-		Route        route       `yaml:"route"`
-		InhibitRules []commented `yaml:"inhibit_rules"`
-		Receivers    []commented `yaml:"receivers"`
+		Route        route                    `yaml:"route"`
+		InhibitRules []commented[inhibitRule] `yaml:"inhibit_rules"`
+		Receivers    []receiver               `yaml:"receivers"`
 	}
 	route struct {
-		Receiver       string      `yaml:"receiver"`
-		Matchers       []string    `yaml:"matchers,omitempty"`
-		GroupBy        []string    `yaml:"group_by,omitempty"`
-		GroupWait      string      `yaml:"group_wait,omitempty"`
-		GroupInterval  string      `yaml:"group_interval,omitempty"`
-		RepeatInterval string      `yaml:"repeat_interval,omitempty"`
-		Routes         []commented `yaml:"routes,omitempty"`
+		Receiver       string             `yaml:"receiver"`
+		Matchers       []string           `yaml:"matchers,omitempty"`
+		GroupBy        []string           `yaml:"group_by,omitempty"`
+		GroupWait      string             `yaml:"group_wait,omitempty"`
+		GroupInterval  string             `yaml:"group_interval,omitempty"`
+		RepeatInterval string             `yaml:"repeat_interval,omitempty"`
+		Routes         []commented[route] `yaml:"routes,omitempty"`
 	}
 	inhibitRule struct {
 		SourceMatchers []string `yaml:"source_matchers"`
@@ -51,12 +51,12 @@ func alertmanager(c mixin.Config, groups []rulefmt.RuleGroup) ([]byte, error) {
 	if c.Select.ClusterLabel != "" {
 		groupBy = append(groupBy, c.Select.ClusterLabel)
 	}
-	to := func(severity mixin.Severity, r route, why string) commented {
+	to := func(severity mixin.Severity, r route, why string) commented[route] {
 		r.Matchers = []string{fmt.Sprintf("severity=%q", severity)}
-		return commented{why, r}
+		return commented[route]{why, r}
 	}
-	by := func(name, what string, resolved bool) commented {
-		return commented{what, receiver{name, []webhook{{"/etc/alertmanager/secrets/" + name + "-url", resolved}}}}
+	by := func(name string, resolved bool) receiver {
+		return receiver{name, []webhook{{"/etc/alertmanager/secrets/" + name + "-url", resolved}}}
 	}
 	return encode(header(c)+`
 An example: take over what suits you. Each receiver reads its URL from a file, since a webhook's URL is a secret;
@@ -64,18 +64,14 @@ replace the webhooks by what you use. Check it with amtool check-config.`,
 		alertmanagerConfig{
 			Route: route{
 				Receiver: "chat", GroupBy: groupBy, GroupWait: "30s", GroupInterval: "5m", RepeatInterval: "12h",
-				Routes: []commented{
+				Routes: []commented[route]{
 					to(mixin.Critical, route{Receiver: "pager", GroupWait: "10s", RepeatInterval: "1h"}, "Wake someone."),
 					to(mixin.Warning, route{Receiver: "chat"}, "For working hours."),
 					to(mixin.Info, route{Receiver: "log", GroupWait: "1m", RepeatInterval: "1d"}, "Worth knowing. Nobody is disturbed, and nothing is silenced by it."),
 				},
 			},
 			InhibitRules: inhibitions,
-			Receivers: []commented{
-				by("pager", "", true),
-				by("chat", "", true),
-				by("log", "", false),
-			},
+			Receivers:    []receiver{by("pager", true), by("chat", true), by("log", false)},
 		})
 }
 
@@ -148,9 +144,9 @@ func inhibitions(c mixin.Config) []inhibition {
 // inhibitRules are Alertmanager's rules for inhibitions. A source silences only what is
 // at most as severe as itself, so that nobody who should be woken sleeps on, and an
 // info alert, of which nobody is told, silences nothing.
-func inhibitRules(c mixin.Config, severities map[string]mixin.Severity) ([]commented, error) {
+func inhibitRules(c mixin.Config, severities map[string]mixin.Severity) ([]commented[inhibitRule], error) {
 	rank := map[mixin.Severity]int{mixin.Info: 1, mixin.Warning: 2, mixin.Critical: 3}
-	var rules []commented
+	var rules []commented[inhibitRule]
 	for _, i := range inhibitions(c) {
 		for _, name := range slices.Concat(i.sources, i.targets) {
 			if severities[name] == "" {
@@ -175,7 +171,7 @@ func inhibitRules(c mixin.Config, severities map[string]mixin.Severity) ([]comme
 			if c.Select.ClusterLabel != "" {
 				rule.Equal = append([]string{c.Select.ClusterLabel}, rule.Equal...)
 			}
-			rules = append(rules, commented{i.why, rule})
+			rules = append(rules, commented[inhibitRule]{i.why, rule})
 		}
 	}
 	return rules, nil

@@ -21,8 +21,8 @@ type (
 		Options               map[string]string `yaml:"options"`
 	}
 	datasources struct {
-		APIVersion  int         `yaml:"apiVersion"`
-		Datasources []commented `yaml:"datasources"`
+		APIVersion  int                     `yaml:"apiVersion"`
+		Datasources []commented[datasource] `yaml:"datasources"`
 	}
 	datasource struct {
 		Name           string            `yaml:"name"`
@@ -50,7 +50,7 @@ Copy the files of dashboards/ to the path below, and this one to Grafana's provi
 	sources, err := encode(header(c)+`
 An example: fit it to your servers and copy it to Grafana's provisioning/datasources/. Grafana fills in
 $__env{…} from its environment and $__file{…} from files; no password belongs here.`,
-		datasources{1, []commented{
+		datasources{1, []commented[datasource]{
 			{sourceComment("The Prometheus that has the recording rules.", "dashboards.datasource", c.Dashboards.Datasource), datasource{
 				Name: sourceName("Prometheus", c.Dashboards.Datasource), Type: "prometheus", Access: "proxy", URL: "http://prometheus:9090",
 				JSONData: map[string]any{"httpMethod": "POST", "timeInterval": mixin.Duration(c.Chain.ScrapeInterval)},

@@ -29,14 +29,14 @@ func comment(text string) []byte {
 	return out.Bytes()
 }
 
-// commented is a YAML value below a comment.
-type commented struct {
+// commented is a YAML value below a comment. Reading it, the comment is lost.
+type commented[T any] struct {
 	comment string
-	value   any
+	value   T
 }
 
 // MarshalYAML is called by the encoder.
-func (c commented) MarshalYAML() (any, error) {
+func (c commented[T]) MarshalYAML() (any, error) {
 	node := &yaml.Node{}
 	if err := node.Encode(c.value); err != nil {
 		return nil, err
@@ -44,3 +44,6 @@ func (c commented) MarshalYAML() (any, error) {
 	node.HeadComment = c.comment
 	return node, nil
 }
+
+// UnmarshalYAML is called by the decoder.
+func (c *commented[T]) UnmarshalYAML(node *yaml.Node) error { return node.Decode(&c.value) }

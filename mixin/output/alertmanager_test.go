@@ -1,0 +1,196 @@
+package output
+
+import (
+	"bytes"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/promql/parser"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/ethereum-validator-monitor/validator-monitor/mixin"
+	"github.com/ethereum-validator-monitor/validator-monitor/mixin/alerts"
+)
+
+func TestSeveritiesGoToTheirReceivers(t *testing.T) {
+	for _, c := range append(mixin.Presets(), changed()) {
+		config := readAlertmanager(t, c)
+		got := map[string]string{}
+		for _, r := range config.Route.Routes {
+			got[strings.Join(r.value.Matchers, ",")] = r.value.Receiver
+		}
+		want := map[string]string{`severity="critical"`: "pager", `severity="warning"`: "chat", `severity="info"`: "log"}
+		if !maps.Equal(got, want) {
+			t.Errorf("%s: routes %v, want %v", c.Preset, got, want)
+		}
+		if grouped := slices.Contains(config.Route.GroupBy, c.Select.ClusterLabel); grouped != (c.Select.ClusterLabel != "") {
+			t.Errorf("%s: notifications are grouped by %q", c.Preset, config.Route.GroupBy)
+		}
+		for _, r := range config.Receivers {
+			for _, hook := range r.WebhookConfigs {
+				if !strings.HasPrefix(hook.URLFile, "/") {
+					t.Errorf("%s: receiver %s has no file with its URL", c.Preset, r.Name)
+				}
+			}
+		}
+	}
+}
+
+// What an inhibition says must hold for the alerts that there are: their names, their
+// severities and their labels.
+func TestInhibitionsFitTheAlerts(t *testing.T) {
+	rank := map[mixin.Severity]int{mixin.Info: 1, mixin.Warning: 2, mixin.Critical: 3}
+	for _, c := range append(mixin.Presets(), changed()) {
+		t.Run(c.Preset, func(t *testing.T) {
+			known := severitiesOf(t, c)
+			config := readAlertmanager(t, c)
+			if len(config.InhibitRules) == 0 {
+				t.Fatal("nothing is inhibited")
+			}
+			for _, rule := range config.InhibitRules {
+				rule := rule.value
+				sources, targets := matching(t, rule.SourceMatchers, known), matching(t, rule.TargetMatchers, known)
+				if len(sources) == 0 || len(targets) == 0 {
+					t.Errorf("%v: a side matches no alert: %q, %q", rule, sources, targets)
+				}
+				if named := namesIn(rule.SourceMatchers, rule.TargetMatchers); slices.ContainsFunc(named, func(name string) bool { return known[name] == "" }) {
+					t.Errorf("%v: an alert of %q does not exist", rule, named)
+				}
+				for _, source := range sources {
+					if known[source] == mixin.Info {
+						t.Errorf("%s is an info alert and silences %q", source, targets)
+					}
+					if strings.HasPrefix(source, "Chain") {
+						t.Errorf("%s is about the network and silences %q", source, targets)
+					}
+					for _, target := range targets {
+						if rank[known[target]] > rank[known[source]] || source == target {
+							t.Errorf("%s (%s) silences %s (%s)", source, known[source], target, known[target])
+						}
+						for _, label := range rule.Equal {
+							if label == c.Select.ClusterLabel {
+								continue
+							}
+							if !carries(c, source, label) || !carries(c, target, label) {
+								t.Errorf("%s silences %s where %s is the same, but is it on both? %v, %v",
+									source, target, label, carries(c, source, label), carries(c, target, label))
+							}
+						}
+					}
+				}
+				if len(rule.Equal) < 2 && c.Select.ClusterLabel != "" || len(rule.Equal) == 0 {
+					t.Errorf("%v: it silences across everything", rule)
+				}
+			}
+		})
+	}
+}
+
+// An alert whose severity is changed must not begin to silence what is worse, or to
+// silence anything when it became info.
+func TestInhibitionsFollowSeverities(t *testing.T) {
+	c := mixin.Solo()
+	silences := func(source, target string) bool {
+		t.Helper()
+		known := severitiesOf(t, c)
+		return slices.ContainsFunc(readAlertmanager(t, c).InhibitRules, func(rule commented[inhibitRule]) bool {
+			return slices.Contains(matching(t, rule.value.SourceMatchers, known), source) &&
+				slices.Contains(matching(t, rule.value.TargetMatchers, known), target)
+		})
+	}
+	const source, target = "ValidatorEffectivenessCritical", "ValidatorEffectivenessLow"
+	if !silences(source, target) {
+		t.Error("twins are both told")
+	}
+	c.Alerts.Severities = map[string]mixin.Severity{source: mixin.Info}
+	if silences(source, target) {
+		t.Error("an info alert silences a warning")
+	}
+	c.Alerts.Severities = map[string]mixin.Severity{source: mixin.Info, target: mixin.Info}
+	if silences(source, target) {
+		t.Error("an info alert silences another")
+	}
+	c.Alerts.Severities = map[string]mixin.Severity{source: mixin.Warning, target: mixin.Critical}
+	if silences(source, target) {
+		t.Error("a warning silences what should wake someone")
+	}
+}
+
+func readAlertmanager(t *testing.T, c mixin.Config) alertmanagerConfig {
+	t.Helper()
+	files, err := product(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var config alertmanagerConfig
+	decoder := yaml.NewDecoder(bytes.NewReader(files["alertmanager.yaml"]))
+	decoder.KnownFields(true)
+	if err := decoder.Decode(&config); err != nil {
+		t.Fatal(err)
+	}
+	return config
+}
+
+func severitiesOf(t *testing.T, c mixin.Config) map[string]mixin.Severity {
+	t.Helper()
+	groups, err := alerts.Groups(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return severities(groups)
+}
+
+// matching names the alerts that Alertmanager's matchers match.
+func matching(t *testing.T, matchers []string, known map[string]mixin.Severity) []string {
+	t.Helper()
+	parsed, err := parser.NewParser(parser.Options{}).ParseMetricSelector("{" + strings.Join(matchers, ",") + "}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, name := range slices.Sorted(maps.Keys(known)) {
+		values := map[string]string{"alertname": name, "severity": string(known[name])}
+		if !slices.ContainsFunc(parsed, func(m *labels.Matcher) bool { return !m.Matches(values[m.Name]) }) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// namesIn are the alerts that matchers name.
+func namesIn(matchers ...[]string) []string {
+	var names []string
+	for _, m := range slices.Concat(matchers...) {
+		if name, list, ok := strings.Cut(m, "="); ok && name == "alertname" {
+			names = append(names, strings.Split(strings.Trim(list, `~"`), "|")...)
+		}
+	}
+	return names
+}
+
+// carries tells whether the instances of an alert, as its cases show them, all have a
+// label.
+func carries(c mixin.Config, alert, label string) bool {
+	found := false
+	for _, section := range alerts.Sections(c) {
+		for _, a := range section.Alerts {
+			if a.Name != alert {
+				continue
+			}
+			for _, k := range a.Cases {
+				for _, firing := range k.Firing {
+					for _, instance := range firing.Instances {
+						if instance.Labels[label] == "" {
+							return false
+						}
+						found = true
+					}
+				}
+			}
+		}
+	}
+	return found
+}
