@@ -26,16 +26,18 @@ type scenario struct {
 
 	windowEpochs, resetSlots int
 	compareAt                []int // slots at which the bytes of replicas are compared on the way
+	proveMixin               bool
 }
 
 // Epochs as long as mainnet's, one small committee a slot, an eighth of the
-// validators offline, and a restart of the beacon node.
+// validators offline, and a restart of the beacon node. The mixin's rules run beside.
 func TestRealChainWithLongEpochs(t *testing.T) {
 	t.Parallel()
 	seen := scenario{
 		shape: devnet.Long(), epochs: 4,
 		windowEpochs: 2, resetSlots: 8,
-		compareAt: []int{70, 100, 131}, // the first zeros, a complete window, the zeros after it
+		compareAt:  []int{70, 100, 131}, // the first zeros, a complete window, the zeros after it
+		proveMixin: true,
 		faults: func(ctx context.Context, c *chain) error {
 			if err := c.until(ctx, 104); err != nil {
 				return err
@@ -132,6 +134,11 @@ func (s scenario) run(t *testing.T) seen {
 		interval: time.Second,
 	})
 
+	var proofs []*proof
+	if s.proveMixin {
+		proofs = startProofs(t, s.shape, r)
+	}
+
 	seed := rand.Uint64()
 	random := rand.New(rand.NewPCG(seed, 0))
 	kills := make([]int, 3)
@@ -146,18 +153,22 @@ func (s scenario) run(t *testing.T) seen {
 	running.Go(func() error { return observer.watch(watching) })
 	payments := syncPayments{}
 	running.Go(func() error { return payments.collect(watching, c) })
+	running.Go(func() error { return watchProofs(watching, proofs) })
 	running.Go(func() error { return s.faults(runCtx, c) })
 	running.Go(func() error { return r.killB(runCtx, c, kills, random) })
 	running.Go(func() error { return r.compareBytesAt(runCtx, c, s.compareAt) })
 	var epoch int
-	var at time.Time
+	var at, rulesAt time.Time
 	running.Go(func() (err error) {
 		defer stopWatching()
 		if err := d.WaitSlot(runCtx, last); err != nil {
 			return err
 		}
-		epoch, at, err = r.waitShown(runCtx, s.epochs-1)
-		return err
+		if epoch, at, err = r.waitShown(runCtx, s.epochs-1); err != nil || !s.proveMixin {
+			return err
+		}
+		rulesAt = at.Add(recordingLag)
+		return sleepUntil(runCtx, rulesAt)
 	})
 	if err := running.Wait(); err != nil {
 		t.Fatal(err)
@@ -184,6 +195,7 @@ func (s scenario) run(t *testing.T) seen {
 		t.Fatal(err)
 	}
 	compareIncreases(t, a, b, happened.series(s.windowEpochs))
+	checkProofs(ctx, t, proofs, rulesAt, s.shape, happened)
 	r.compareBytes(ctx)
 	r.end(ctx)
 	observer.exporter.stop(t)

@@ -222,13 +222,16 @@ func (h history) stake(from, to int) map[string]float64 {
 // watchLabel divides the watched validators into two groups.
 const watchLabel = "client"
 
-// groupOf names the group of one of n validators.
+// groupOf names the group of one of n validators. Beta is the last eighth, which on a
+// devnet has no validator client at first.
 func groupOf(validator uint64, n int) string {
-	if validator < uint64(n/2) {
+	if validator < alpha(n) {
 		return "alpha"
 	}
 	return "beta"
 }
+
+func alpha(n int) uint64 { return uint64(n - n/8) }
 
 // writeWatchList writes a watch list of n validators and returns its path.
 func writeWatchList(t *testing.T, n int) string {
@@ -236,7 +239,7 @@ func writeWatchList(t *testing.T, n int) string {
 	path := filepath.Join(t.TempDir(), "validators.yaml")
 	list := fmt.Sprintf("validators:\n"+
 		"  - indices: \"0-%d\"\n    labels: {%s: alpha}\n"+
-		"  - indices: \"%d-%d\"\n    labels: {%s: beta}\n", n/2-1, watchLabel, n/2, n-1, watchLabel)
+		"  - indices: \"%d-%d\"\n    labels: {%s: beta}\n", alpha(n)-1, watchLabel, alpha(n), n-1, watchLabel)
 	if err := os.WriteFile(path, []byte(list), 0o600); err != nil {
 		t.Fatal(err)
 	}

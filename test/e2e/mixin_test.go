@@ -1,0 +1,352 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ethereum-validator-monitor/validator-monitor/internal/devnet"
+	"github.com/ethereum-validator-monitor/validator-monitor/mixin"
+	"github.com/ethereum-validator-monitor/validator-monitor/mixin/output"
+	"github.com/ethereum-validator-monitor/validator-monitor/mixin/rules"
+)
+
+// proof is one preset of the mixin in a Prometheus of its own, which scrapes both
+// replicas as two instances of one job. It is asked what people would be shown.
+type proof struct {
+	config     mixin.Config
+	prometheus *devnet.Prometheus
+	from       time.Time // of the first scrape, or before
+
+	// What was seen, look by look.
+	fired, firing map[string]devnet.Alert // at any look, and at the last one; by name and subject
+	wrong         []string                // failures of rules, and alerts that came twice
+}
+
+// startProofs starts a Prometheus for each preset.
+func startProofs(t *testing.T, shape devnet.Shape, r *replicas) []*proof {
+	t.Helper()
+	var all []*proof
+	for _, c := range mixin.Presets() {
+		p, err := startProof(t, onDevnet(c, shape, r.windowEpochs), r)
+		if err != nil {
+			t.Fatalf("mixin, preset %s: %v", c.Preset, err)
+		}
+		all = append(all, p)
+	}
+	return all
+}
+
+func startProof(t *testing.T, c mixin.Config, r *replicas) (*proof, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	files, err := output.Files(c)
+	if err != nil {
+		return nil, err
+	}
+	dir := t.TempDir()
+	var paths []string
+	for _, name := range []string{output.RecordingRules, output.AlertRules} {
+		text, ok := files[name]
+		if !ok {
+			return nil, fmt.Errorf("there is no %s", name)
+		}
+		paths = append(paths, filepath.Join(dir, name))
+		if err := os.WriteFile(paths[len(paths)-1], text, 0o600); err != nil {
+			return nil, err
+		}
+	}
+	var labels map[string]string
+	if c.Select.ClusterLabel != "" {
+		labels = map[string]string{c.Select.ClusterLabel: "devnet"}
+	}
+	p := &proof{config: c, from: time.Now(), fired: map[string]devnet.Alert{}}
+	p.prometheus, err = devnet.StartPrometheus(t.Context(), devnet.PrometheusOptions{
+		Targets: []devnet.Target{
+			{Job: exporterJob, Address: r.a.address, Labels: labels},
+			{Job: exporterJob, Address: r.b.address, Labels: labels},
+		},
+		Interval:  c.Chain.ScrapeInterval,
+		RuleFiles: paths,
+		WorkDir:   t.TempDir(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	t.Cleanup(p.prometheus.Stop)
+	return p, nil
+}
+
+// exporterJob is what the presets' selectors match.
+const exporterJob = "validator-exporter"
+
+const (
+	recordingInterval = 10 * time.Second
+	// recordingLag is how long recording rules may take to show what was scraped.
+	recordingLag = recordingInterval + 5*time.Second
+)
+
+// onDevnet is a preset in the time of a devnet. Thresholds are such that a single
+// attestation of a running validator, lost because this machine was busy or the beacon
+// node restarted, is no alert, and an eighth of the validators offline is trouble of
+// theirs and not the network's.
+func onDevnet(c mixin.Config, shape devnet.Shape, windowEpochs int) mixin.Config {
+	slower := c.Chain.SlotDuration / shape.SlotDuration // mainnet than the devnet
+	scale := func(durations ...*time.Duration) {
+		for _, d := range durations {
+			*d = (*d / slower).Round(time.Second)
+		}
+	}
+	c.Chain = mixin.Chain{
+		SlotDuration: shape.SlotDuration, SlotsPerEpoch: int(shape.SlotsPerEpoch), WindowEpochs: windowEpochs,
+		ScrapeInterval: shape.SlotDuration,
+	}
+	c.Recording.Interval = recordingInterval
+	scale(&c.Recording.Short)
+
+	v := &c.Alerts.Validators
+	scale(&v.For)
+	v.BalanceRange = c.Recording.Short
+	v.NetworkTrouble = 0.5
+	// Four epochs have settled at the end. A validator may lose two of them, a group a few attestations.
+	v.EffectivenessCritical, v.BelowNetwork = 0.3, 0.5
+	v.EffectivenessLow, v.ParticipationLow, c.Alerts.Proposals.SyncParticipationLow = 0.4, 0.4, 0.4
+	c.Objective.Effectiveness = 0.9
+	if c.Level == mixin.Group {
+		v.EffectivenessCritical, v.BelowNetwork = 0.5, 0.2
+		v.EffectivenessLow, v.ParticipationLow, c.Alerts.Proposals.SyncParticipationLow = 0.91, 0.91, 0.91
+	}
+	// An eighth offline burns the budget 1.25 times as fast as planned, everything 10 times.
+	short := c.Recording.Short
+	c.Objective.Fast = []mixin.Burn{{Long: 2 * short, Short: short, Factor: 5}}
+	c.Objective.Slow = []mixin.Burn{{Long: 3 * short, Short: short, Factor: 1}}
+
+	scale(&c.Alerts.Proposals.Upcoming)
+	b := &c.Alerts.Beacon
+	scale(&b.Range, &b.For)
+	b.HeadStalled = c.Chain.Epoch() // longer than a restart
+	f := &c.Alerts.Freshness
+	scale(&f.SnapshotStale, &f.SnapshotCritical, &f.ExporterDown, &f.Failing, &f.WindowIncomplete)
+	c.Alerts.Network.ParticipationLow = 0.6
+	scale(&c.Alerts.System.For)
+	return c
+}
+
+// watchProofs looks at the rules of all proofs until ctx is done.
+func watchProofs(ctx context.Context, proofs []*proof) error {
+	for ctx.Err() == nil {
+		for _, p := range proofs {
+			if err := p.look(ctx); err != nil && ctx.Err() == nil {
+				return fmt.Errorf("mixin, preset %s: %w", p.config.Preset, err)
+			}
+		}
+		_ = sleepUntil(ctx, time.Now().Add(2*time.Second)) // then ctx is done
+	}
+	return nil
+}
+
+// look notes what fires and what fails.
+func (p *proof) look(ctx context.Context) error {
+	groups, err := p.prometheus.Rules(ctx)
+	if err != nil {
+		return err
+	}
+	p.firing = map[string]devnet.Alert{}
+	for _, g := range groups {
+		for _, rule := range g.Rules {
+			if rule.Health == "err" {
+				p.complain("rule %s of group %s fails: %s", rule.Name, g.Name, rule.LastError)
+			}
+			for _, alert := range rule.Alerts {
+				if alert.State != "firing" {
+					continue
+				}
+				key := rule.Name + ": " + p.subject(alert)
+				if other, twice := p.firing[key]; twice {
+					p.complain("%s fires twice, with %v and with %v", key, other.Labels, alert.Labels)
+				}
+				p.firing[key], p.fired[key] = alert, alert
+			}
+		}
+	}
+	return nil
+}
+
+func (p *proof) complain(format string, args ...any) {
+	if text := fmt.Sprintf(format, args...); !slices.Contains(p.wrong, text) {
+		p.wrong = append(p.wrong, text)
+	}
+}
+
+// subject is whom an alert is about: validator 3, client=beta, or what other labels of
+// its own it has.
+func (p *proof) subject(a devnet.Alert) string {
+	if v, ok := a.Labels["validator_index"]; ok {
+		return "validator " + v
+	}
+	if by, ok := a.Labels["group_by"]; ok {
+		return by + "=" + a.Labels["group"]
+	}
+	if _, ok := a.Labels["endpoint"]; ok {
+		return "the beacon node" // there is one, at a port that nobody knows before
+	}
+	skip := append(slices.Sorted(maps.Keys(p.config.Alerts.Labels)),
+		"alertname", "severity", "network", "job", p.config.Select.ClusterLabel)
+	skip = append(skip, p.config.Select.ReplicaLabels...)
+	var rest []string
+	for _, name := range slices.Sorted(maps.Keys(a.Labels)) {
+		if !slices.Contains(skip, name) {
+			rest = append(rest, name+"="+a.Labels[name])
+		}
+	}
+	if len(rest) == 0 {
+		return "everything"
+	}
+	return strings.Join(rest, " ")
+}
+
+// checkProofs compares what was seen, and what is shown at a time at which the counters
+// show the history whole, with what must be.
+func checkProofs(ctx context.Context, t *testing.T, proofs []*proof, at time.Time, shape devnet.Shape, h history) {
+	for _, p := range proofs {
+		t.Run("mixin "+p.config.Preset, func(t *testing.T) {
+			t.Run("rules", func(t *testing.T) { p.checkRules(ctx, t, at, shape, h) })
+			t.Run("alerts", func(t *testing.T) { p.checkAlerts(ctx, t, at, shape) })
+			t.Run("panels", func(t *testing.T) { p.checkPanels(ctx, t, at, shape) })
+		})
+	}
+}
+
+// checkRules checks that every rule was healthy all the time, that every recorded
+// series is there, and that ratios are what the history says.
+func (p *proof) checkRules(ctx context.Context, t *testing.T, at time.Time, shape devnet.Shape, h history) {
+	for _, text := range p.wrong {
+		t.Error(text)
+	}
+	groups, err := p.prometheus.Rules(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, g := range groups {
+		for _, rule := range g.Rules {
+			n++
+			if rule.Health != "ok" || rule.LastError != "" {
+				t.Errorf("rule %s of group %s is %s: %s", rule.Name, g.Name, rule.Health, rule.LastError)
+			}
+		}
+	}
+	if failures, err := p.evaluationFailures(ctx); err != nil || failures > 0 {
+		t.Errorf("%v evaluations of rules failed (%v)", failures, err)
+	}
+
+	recorded, err := rules.Groups(p.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	records := 0
+	for _, g := range recorded {
+		for _, rule := range g.Rules {
+			records++
+			series, err := p.prometheus.Query(ctx, rule.Record, at)
+			if err != nil {
+				t.Error(err)
+				continue
+			}
+			if len(series) == 0 {
+				t.Errorf("%s has no series; its rule is\n%s", rule.Record, rule.Expr)
+			}
+			for _, s := range series {
+				if v := s.Samples[0].Value; math.IsNaN(v) || math.IsInf(v, 0) {
+					t.Errorf("%s%v is %v", rule.Record, s.Labels, v)
+				}
+				for _, replica := range p.config.Select.ReplicaLabels {
+					if _, ok := s.Labels[replica]; ok {
+						t.Errorf("%s%v has a label of a replica, %s", rule.Record, s.Labels, replica)
+					}
+				}
+			}
+		}
+	}
+	ratios := p.checkRatios(ctx, t, at, shape, h)
+	t.Logf("%d rules are healthy; %d are recording rules, all with series; %d ratios compared with what other code counts", n, records, ratios)
+}
+
+// evaluationFailures asks the server for its own metric.
+func (p *proof) evaluationFailures(ctx context.Context) (float64, error) {
+	text, err := get(ctx, p.prometheus.URL()+"/metrics")
+	if err != nil {
+		return 0, err
+	}
+	e, err := parse(text)
+	if err != nil {
+		return 0, err
+	}
+	sum, found := 0.0, false
+	for series, value := range e.samples {
+		if strings.HasPrefix(series, "prometheus_rule_evaluation_failures_total{") {
+			sum, found = sum+value, true
+		}
+	}
+	if !found {
+		return 0, errors.New("Prometheus does not say how many evaluations failed")
+	}
+	return sum, nil
+}
+
+// checkRatios compares the recorded ratios of groups and of the network with the
+// history. It returns their number.
+func (p *proof) checkRatios(ctx context.Context, t *testing.T, at time.Time, shape devnet.Shape, h history) (compared int) {
+	sums := map[string]events{}
+	for v, e := range h.sum(0, len(h.epochs)-1) {
+		for _, group := range []string{"all=all", watchLabel + "=" + groupOf(v, shape.Validators), "network"} {
+			sum := sums[group]
+			sum.add(e)
+			sums[group] = sum
+		}
+	}
+	type share struct{ part, whole int }
+	weighted := func(votes [3]int) int { return 14*votes[0] + 26*votes[1] + 14*votes[2] }
+	for group, e := range sums {
+		level, selector := mixin.Network, ""
+		if by, name, ok := strings.Cut(group, "="); ok {
+			level, selector = mixin.Group, fmt.Sprintf("{group_by=%q,group=%q}", by, name)
+		}
+		earned, byNetwork := weighted([3]int{e.source, e.target, e.head}), weighted([3]int{e.lost[0][0], e.lost[1][0], e.lost[2][0]})
+		for metric, want := range map[rules.Metric]share{
+			rules.Effectiveness:    {earned, 54 * e.expected},
+			rules.OwnEffectiveness: {earned, 54*e.expected - byNetwork},
+			rules.SourceVotes:      {e.source, e.expected},
+			rules.TargetVotes:      {e.target, e.expected},
+			rules.HeadVotes:        {e.head, e.expected},
+			rules.Participation:    {e.included, e.expected},
+			rules.OwnParticipation: {e.expected - e.lost[1][1], e.expected},
+			rules.Proposals:        {e.blocksProposed, e.blocksExpected},
+			rules.SyncCommittee:    {e.syncIncluded, e.syncExpected},
+		} {
+			if want.whole == 0 {
+				continue
+			}
+			compared++
+			exact := float64(want.part) / float64(want.whole)
+			series, err := p.prometheus.Query(ctx, rules.Ratio(level, metric, rules.Hour)+selector, at)
+			if err != nil || len(series) != 1 {
+				t.Errorf("%s of %s: %v (%v), the chain has %.4f", metric, group, series, err, exact)
+			} else if got := series[0].Samples[0].Value; math.Abs(got-exact) > 0.002 {
+				t.Errorf("%s of %s is %.4f, the chain has %d of %d: %.4f", metric, group, got, want.part, want.whole, exact)
+			}
+		}
+	}
+	return compared
+}
