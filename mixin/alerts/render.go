@@ -139,8 +139,9 @@ func annotations(c mixin.Config, a Alert, description string) map[string]string 
 
 // Tests returns every case as files for promtool test rules, by their names. promtool
 // evaluates all tests of a file at one interval, so a section has a file for each
-// step of its cases. ruleFiles are the recording rules and the alerts, relative to
-// where the files will be.
+// step of its cases. ruleFiles are the recording rules and, last, the alerts, relative
+// to where the files will be. Where no alert of a section needs recorded series, its
+// tests load the alerts alone, which takes a fifth of the time.
 func Tests(c mixin.Config, ruleFiles []string) (map[string][]byte, error) {
 	return tests(c, Sections(c), ruleFiles)
 }
@@ -189,6 +190,10 @@ func tests(c mixin.Config, sections []Section, ruleFiles []string) (map[string][
 	files := map[string]testFile{}
 	var problems []error
 	for _, s := range sections {
+		loaded := ruleFiles
+		if len(loaded) > 1 && !usesRecorded(s) {
+			loaded = loaded[len(loaded)-1:]
+		}
 		for _, a := range s.Alerts {
 			for _, k := range a.Cases {
 				if err := k.check(); err != nil {
@@ -199,7 +204,7 @@ func tests(c mixin.Config, sections []Section, ruleFiles []string) (map[string][
 				name := "alerts-" + s.Name + "-" + step + ".yaml"
 				f, ok := files[name]
 				if !ok {
-					f = testFile{RuleFiles: ruleFiles, EvaluationInterval: step, GroupEvalOrder: order}
+					f = testFile{RuleFiles: loaded, EvaluationInterval: step, GroupEvalOrder: order}
 				}
 				f.Tests = append(f.Tests, renderCase(c, a, k))
 				files[name] = f
@@ -215,6 +220,15 @@ func tests(c mixin.Config, sections []Section, ruleFiles []string) (map[string][
 		out[name] = text
 	}
 	return out, errors.Join(problems...)
+}
+
+// usesRecorded tells whether an alert of the section looks at a recorded series; a name
+// with a colon is one.
+func usesRecorded(s Section) bool {
+	return slices.ContainsFunc(s.Alerts, func(a Alert) bool {
+		uses, err := expr.Uses(a.Expr)
+		return err != nil || slices.ContainsFunc(uses, func(u expr.Use) bool { return strings.Contains(u.Metric, ":") })
+	})
 }
 
 func (k Case) check() error {

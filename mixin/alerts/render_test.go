@@ -167,7 +167,7 @@ func TestCasesBecomeTestFiles(t *testing.T) {
 	if err := yaml.Unmarshal(files["alerts-things-30s.yaml"], &got); err != nil {
 		t.Fatal(err)
 	}
-	if got.EvaluationInterval != "30s" || !slices.Equal(got.RuleFiles, []string{"../recording-rules.yaml", "../alerts.yaml"}) {
+	if got.EvaluationInterval != "30s" || !slices.Equal(got.RuleFiles, []string{"../alerts.yaml"}) {
 		t.Errorf("got %+v", got)
 	}
 	if len(got.Tests) != 1 || got.Tests[0].Name != "ThingDown fires when it is down" || len(got.Tests[0].Alerts) != 2 {
@@ -180,6 +180,27 @@ func TestCasesBecomeTestFiles(t *testing.T) {
 	wantStrings(t, firing.Expected[0].Labels, map[string]string{"severity": "warning", "team": "staking", "job": "thing", "instance": "a"})
 	if d := firing.Expected[0].Annotations["description"]; d != "a does not answer." {
 		t.Errorf("got the description %q, want it as people see it", d)
+	}
+}
+
+func TestOnlyAlertsOnRecordedSeriesLoadRecordingRules(t *testing.T) {
+	for query, want := range map[string][]string{
+		`up{job="thing"} == 0`:                        {"alerts.yaml"},
+		`up == 0 and max(group:things:ratio1h) > 0.5`: {"recording.yaml", "alerts.yaml"},
+	} {
+		a := whole()
+		a.Expr = query
+		files, err := tests(config(), sectionOf(a), []string{"recording.yaml", "alerts.yaml"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got testFile
+		if err := yaml.Unmarshal(files["alerts-things-30s.yaml"], &got); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(got.RuleFiles, want) {
+			t.Errorf("%s: loads %q, want %q", query, got.RuleFiles, want)
+		}
 	}
 }
 
