@@ -2,6 +2,9 @@ package dashboards
 
 import (
 	"fmt"
+	"math"
+
+	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
 
 	"github.com/ethereum-validator-monitor/validator-monitor/mixin"
 	"github.com/ethereum-validator-monitor/validator-monitor/mixin/rules"
@@ -55,14 +58,7 @@ func overview(c mixin.Config) definition {
 					newStat("Next proposal",
 						"Time until a validator of the group is to propose a block, as far ahead as the chain has drawn proposers. Nothing known means none in this epoch.",
 						unitDuration, now(s.untilProposal(), s.legend("until"))).noValue("none known"),
-					newStat("Alerts firing",
-						"Firing alerts of this mixin by severity, whatever group or network they are about. All 0 without recording and alerting rules, too.",
-						unitCount,
-						now(firing(c, mixin.Critical), string(mixin.Critical)),
-						now(firing(c, mixin.Warning), string(mixin.Warning)),
-						now(firing(c, mixin.Info), string(mixin.Info))).
-						named().base(green, at(1, red)).
-						colorSeries(string(mixin.Info), blue),
+					alertsFiring(s),
 					newStat("Age of data",
 						"Time since a beacon node last confirmed the head that all of this is computed at. Below a slot or two is good; when it grows, all else here is old.",
 						unitSeconds, now("time() - "+s.once(s.chain("ethereum_chain_snapshot_timestamp_seconds")), s.legend("age"))).
@@ -124,11 +120,25 @@ func (s selectors) lost(level mixin.Level, recorded func(string, ...string) stri
 		recorded(rules.Increase(level, "attestation_votes_lost")), recorded(rules.Increase(level, "attestations_expected")))
 }
 
+func alertsFiring(s selectors) *panel {
+	var queries []query
+	for _, v := range severities() {
+		queries = append(queries, now(orZero("count("+s.alertsIn("firing", equals("severity", string(v)))+")"), string(v)))
+	}
+	p := newStat("Alerts firing",
+		"Firing alerts of this mixin by severity, whatever group or network they are about. All 0 is good, or there are no alerting rules.",
+		unitCount, queries...).named()
+	for _, v := range severities() {
+		p.override(string(v), dashboard.DynamicConfigValue{Id: "thresholds", Value: thresholds(green, []step{at(1, severityColor(v))})})
+	}
+	return p
+}
+
 func effectivenessGauge(c mixin.Config, title, description, expr string) *panel {
 	warn, good := c.Dashboards.EffectivenessWarn, c.Dashboards.EffectivenessGood
 	description += fmt.Sprintf(" Yellow from %s, green from %s.", percent(warn), percent(good))
 	// The dial begins as far below the warning as that is below the whole.
-	low := max(0, 2*warn-1)
+	low := max(0, math.Round(200*warn)/100-1)
 	return newGauge(title, description, unitRatio, low, 1, now(expr, "")).
 		digits(2).base(red, at(warn, yellow), at(good, green))
 }

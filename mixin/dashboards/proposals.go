@@ -70,13 +70,13 @@ func proposals(c mixin.Config) definition {
 					newGraph("Orphaned blocks", "Blocks of the group that an exporter saw as canonical and that were reorged out later, in the hour before. A block that was built and lost: look at how late it was published. Only what was seen since the exporter started.",
 						unitCount, over(s.increase(s.group("ethereum_group_blocks_orphaned_observed_total"), time.Hour), s.legend("orphaned"))).from(0).steps()),
 				line(8,
-					newTable("Proposals of each group, last 30 days",
+					newTable("Proposals of each group, last 7 days",
 						"Blocks expected of each group of the chosen label, those that are missing on the canonical chain, and the share that is there.",
 						label("group", "Group").linked("Look at this group", s.link(mixin.ProposalsDashboard, "${group_by:queryparam}", "var-group=${__value.raw}")),
-						value("Expected", unitCount, s.groupsOver(s.monthly("blocks_expected"))).digits(0),
-						value("Missed", unitCount, s.groupsOver(s.monthly("blocks_expected")+" - "+s.monthly("blocks_proposed"))).
+						value("Expected", unitCount, s.groupsOver(s.weekly("blocks_expected"))).digits(0),
+						value("Missed", unitCount, s.groupsOver(s.weekly("blocks_expected")+" - "+s.weekly("blocks_proposed"))).
 							digits(0).coloured(green, at(0.5, red)),
-						value("Success", unitRatio, s.groupsOver(s.recorded(rules.Ratio(mixin.Group, rules.Proposals, rules.Month), `group_by="$group_by"`))).digits(1),
+						value("Success", unitRatio, s.groupsOver(s.recorded(rules.Ratio(mixin.Group, rules.Proposals, rules.Week), `group_by="$group_by"`))).digits(1),
 					).sorted("Missed", true),
 					newTable("Validators that missed a proposal, last 7 days",
 						"Validators of the chosen group with a block missing on the canonical chain. Empty is good; empty, too, above the exporter's limit of individual series.",
@@ -134,9 +134,10 @@ func (s selectors) nextOfValidators() string {
 // groupsOver keeps one row for each group of the chosen label.
 func (s selectors) groupsOver(expr string) string { return s.onceBy(expr, "network", "group") }
 
-// monthly is what a counter of each group of the chosen label rose by.
-func (s selectors) monthly(counter string) string {
-	return sum(s.recorded(rules.Increase(mixin.Group, counter), `group_by="$group_by"`), rules.Month)
+// weekly is what a counter of each group of the chosen label rose by. There may be a
+// thousand groups, and a month of hours of each is too much to ask every half minute.
+func (s selectors) weekly(counter string) string {
+	return sum(s.recorded(rules.Increase(mixin.Group, counter), `group_by="$group_by"`), rules.Week)
 }
 
 // blocks makes, for a range, the chosen group's number of blocks.

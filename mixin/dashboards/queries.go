@@ -129,16 +129,6 @@ func selector(metric string, matchers ...string) string {
 	return metric + "{" + strings.Join(matchers, ",") + "}"
 }
 
-// firing counts the firing alerts of this mixin that have a severity.
-func firing(c mixin.Config, severity mixin.Severity) string {
-	return "count(" + ours(c, equals("severity", string(severity))) + ") or vector(0)"
-}
-
-// ours selects the firing alerts of this mixin.
-func ours(c mixin.Config, matchers ...string) string {
-	return selector("ALERTS", append([]string{`alertstate="firing"`, matches("alertname", strings.Join(alertNames(c), "|"))}, matchers...)...)
-}
-
 // eth turns gwei into ETH.
 func eth(expr string) string { return "(" + expr + ") / 1e9" }
 
