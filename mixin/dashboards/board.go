@@ -115,11 +115,11 @@ func (d definition) build(c mixin.Config) (Board, error) {
 	if err != nil {
 		return Board{}, err
 	}
-	//lint:ignore SA1019 every Grafana from 10 on reads the classic format, and not all read its successor
 	shown, refresh := c.Dashboards.Range, c.Dashboards.Refresh
 	if d.history {
 		shown, refresh = c.Dashboards.LongTermRange, c.Dashboards.LongTermRefresh
 	}
+	//lint:ignore SA1019 every Grafana from 10 on reads the classic format, and not all read its successor
 	model := dashboard.Dashboard{
 		Uid: &b.UID, Title: &b.Title, Description: &d.description,
 		Tags: c.Dashboards.Tags, Timezone: &c.Dashboards.Timezone,

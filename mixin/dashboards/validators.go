@@ -66,21 +66,16 @@ func (s selectors) named() string {
 		" or label_replace(" + s.onceBy(s.infos(`validator_index=""`), "network", "pubkey") + `, "status", "unknown", "pubkey", ".*")`
 }
 
-// offenders has a row for each validator that fails a duty.
+// offenders has a row for each duty that a validator fails.
 func offenders(s selectors) *panel {
-	offence := func(name string) string {
-		return s.onceBy(s.chain("ethereum_validator_offender", equals("offence", name)), "network", "validator_index")
-	}
 	return newTable("Worst validators above the individual limit",
-		"Only above the exporter's limit of individual series (--validators.individual-limit), and empty below it: the worst of all watched validators, of whatever group, by offence. "+
-			"Slashed is 1; blocks missed are of the counters' window and since; missed in a row counts settled epochs, up to 8; overdue are attestations at least 3 slots old and not included; sync votes missed are not settled yet. Empty is good.",
-		label("validator_index", "Index").wide(110),
-		value("Slashed", unitCount, offence("slashed")).coloured(plain, at(1, red)),
-		value("Blocks missed", unitCount, offence("blocks_missed")).coloured(plain, at(1, red)),
-		value("Missed in a row", unitCount, offence("missed_attestation_streak")),
-		value("Overdue", unitCount, offence("attestations_overdue")),
-		value("Sync votes missed", unitCount, offence("sync_missed")),
-	).sorted("Missed in a row", true)
+		"Only above the exporter's limit of individual series (--validators.individual-limit), and empty below it: the worst of all watched validators, of whatever group. "+
+			"How much is 1 for slashed; for blocks_missed the proposals of the counters' window and since; for missed_attestation_streak settled epochs, up to 8; "+
+			"for attestations_overdue duties at least 3 slots old and not included; for sync_missed votes not settled yet. Empty is good.",
+		label("validator_index", "Index"),
+		label("offence", "Offence"),
+		value("How much", unitCount, s.onceBy(s.chain("ethereum_validator_offender"), "network", "validator_index", "offence")),
+	).sorted("How much", true)
 }
 
 // oneValidator is the validator chosen, in depth.
