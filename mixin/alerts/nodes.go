@@ -5,6 +5,9 @@ import (
 	"strings"
 	"time"
 
+	matchers "github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/prometheus/promql/parser"
+
 	"github.com/ethereum-validator-monitor/validator-monitor/mixin"
 )
 
@@ -97,3 +100,19 @@ func human(d time.Duration) string {
 }
 
 const second = "b" // the name of the other replica
+
+// exactLabels are the labels that a list of matchers gives exactly: all that absent()
+// knows.
+func exactLabels(text string) map[string]string {
+	set := map[string]string{}
+	selector, err := parser.NewParser(parser.Options{}).ParseMetricSelector("{" + text + "}")
+	if err != nil {
+		return set // Config is valid, so this cannot be
+	}
+	for _, m := range selector {
+		if m.Type == matchers.MatchEqual && m.Value != "" {
+			set[m.Name] = m.Value
+		}
+	}
+	return set
+}
