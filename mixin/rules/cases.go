@@ -399,7 +399,112 @@ func (b bench) hours() []testCase {
 	for i := range cases {
 		cases[i].Interval = mixin.Duration(minute)
 	}
-	return cases
+	if l := b.c.Select.ClusterLabel; strings.Contains(b.scrape, l+`="east"`) {
+		cases = append(cases, b.clusters())
+	}
+	return append(cases, b.day())
+}
+
+// clusters is the same group in two stores: 10 a minute in one, 20 in the other.
+func (b bench) clusters() testCase {
+	west := b
+	west.scrape = strings.Replace(b.scrape, `="east"`, `="west"`, 1)
+	both := b.check(Hour, Increase(mixin.Group, expected), row{who: everyone, value: 600})
+	both.Samples = append(both.Samples, west.check(Hour, "", row{who: everyone, value: 1200}).Samples...)
+	return testCase{
+		Name: "the same group in two stores is two groups", Interval: mixin.Duration(minute),
+		Input:  []testSeries{b.raw(0, everyone, expected, linear(10)), west.raw(0, everyone, expected, linear(20))},
+		Checks: []testCheck{both},
+	}
+}
+
+// What the exporter shows on mainnet: counters move once an epoch, start again with
+// each window, and read 0 for eight slots then. A sample each 24 s is 16 an epoch, of
+// which 4 are those slots.
+const (
+	samplesEpoch  = 16
+	samplesReset  = 4
+	sampleEvery   = 24 * time.Second
+	windowEpochs  = 15
+	samplesWindow = windowEpochs * samplesEpoch
+)
+
+// anchored is a counter over as many samples. per is what an epoch brings; down, in
+// samples from and until, is when the exporter cannot be scraped.
+func anchored(samples int, per func(epoch int) int, down [2]int) string {
+	var values []string
+	for i := range samples {
+		total := 0
+		for e := i / samplesWindow * windowEpochs; e <= i/samplesEpoch; e++ {
+			total += per(e)
+		}
+		switch {
+		case i >= down[0] && i < down[1]:
+			values = append(values, "_")
+		case i%samplesWindow < samplesReset:
+			values = append(values, "0")
+		default:
+			values = append(values, strconv.Itoa(total))
+		}
+	}
+	return strings.Join(shorten(values), " ")
+}
+
+// shorten writes what is repeated in promtool's notation: 5x3 is four fives, but _x3
+// three samples that are missing.
+func shorten(values []string) []string {
+	var out []string
+	for i := 0; i < len(values); {
+		n := 1
+		for i+n < len(values) && values[i+n] == values[i] {
+			n++
+		}
+		if values[i] == "_" {
+			out = append(out, "_x"+strconv.Itoa(n))
+		} else {
+			out = append(out, values[i]+"x"+strconv.Itoa(n-1))
+		}
+		i += n
+	}
+	return out
+}
+
+// day is a day of the real thing, seen by two exporters, of which one is away for 40
+// minutes and the other for five hours. Epochs 19 to 243 settle in hours 3 to 26. In
+// 225 epochs 100 attestations each are due: 22500. Those that are not included go 0, 1,
+// 2 … 9 with the epoch's last digit: 9 in epoch 19, 45 in each ten of 20 to 239, 6 in
+// 240 to 243, together 1005. A block is due every third epoch, in 21 to 243: 75.
+// increase() misses the steps between two hours' samples, and makes up for them on
+// average: the sums are right to 1 %, the ratio to 0.0005.
+func (b bench) day() testCase {
+	const samples = 4000
+	away := [2][2]int{{1000, 1100}, {1300, 2050}}
+	t := testCase{Name: "a day of counters that move once an epoch", Interval: mixin.Duration(sampleEvery)}
+	for _, counter := range []struct {
+		name string
+		per  func(epoch int) int
+	}{
+		{expected, func(int) int { return 100 }},
+		{included, func(e int) int { return 100 - e%10 }},
+		{blocksExpected, func(e int) int { return (3 - e%3) / 3 }},
+		{blocksProposed, func(e int) int { return (3 - e%3) / 3 }},
+	} {
+		for replica, down := range away {
+			t.Input = append(t.Input, b.raw(replica, everyone, counter.name, anchored(samples, counter.per, down)))
+		}
+	}
+	near := func(query string, value, within float64) testCheck {
+		return b.check(26*Hour, fmt.Sprintf("abs(%s - %v) <= bool %v", query, value, within), row{who: everyone, value: 1})
+	}
+	sum := func(counter string) string { return "sum_over_time(" + Increase(mixin.Group, counter) + "[1d:1h])" }
+	t.Checks = []testCheck{
+		near(sum(expected), 22500, 0.01*22500),
+		near(sum(included), 21495, 0.01*21495),
+		near(sum(blocksExpected), 75, 0.01*75),
+		near(Ratio(mixin.Group, Participation, Day), 21495/22500.0, 0.0005),
+		b.check(26*Hour, Ratio(mixin.Group, Proposals, Day), row{who: everyone, value: 1}),
+	}
+	return t
 }
 
 // days are the cases over days: the increments of whole hours are given, and the rules
