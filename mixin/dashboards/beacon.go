@@ -27,24 +27,49 @@ func (s selectors) node(metric string) string {
 	return s.perProcess(s.exporter(metric), "endpoint")
 }
 
+// behind are the slots by which a node's head is behind the best that the same exporter
+// knows.
+func (s selectors) behind() string {
+	return fmt.Sprintf("%s - on (%s) group_right () %s",
+		s.perProcess(s.exporter("ethereum_beacon_head_slot")), list(s.process()), s.node("ethereum_beacon_head_slot"))
+}
+
+// condition is what is worst about a node: 0 down, 4 execution offline, 3 optimistic, 2
+// syncing; 1 is healthy.
+func (s selectors) condition() string {
+	up := s.node("ethereum_beacon_up")
+	return fmt.Sprintf("%s == 0 or 4 * (%s == 1) or 3 * (%s == 1) or 2 * (%s == 1) or %s",
+		up, s.node("ethereum_beacon_execution_offline"), s.node("ethereum_beacon_optimistic"), s.node("ethereum_beacon_syncing"), up)
+}
+
+// named is whether something is up, with labels of its info, which it does not tell
+// when it is down. on are the labels that both have.
+func named(up, info string, on []string, labels ...string) string {
+	return fmt.Sprintf("%[1]s * on (%[2]s) group_left (%[3]s) %[4]s or on (%[2]s) %[1]s", up, list(on), list(labels), info)
+}
+
+func (s selectors) namedNodes() string {
+	return named(s.node("ethereum_beacon_up"), s.perProcess(s.exporter("ethereum_beacon_info"), "endpoint", "client", "version"),
+		append([]string{"endpoint"}, s.process()...), "client", "version")
+}
+
+// namedProcesses is the same of exporters or receivers.
+func (s selectors) namedProcesses(up, info string) string {
+	labels := []string{"version", "revision", "goversion"}
+	return named(s.perProcess(up), s.perProcess(info, labels...), s.process(), labels...)
+}
+
 func nodesNow(c mixin.Config, s selectors) section {
 	b := c.Alerts.Beacon
 	up, head := s.node("ethereum_beacon_up"), s.node("ethereum_beacon_head_slot")
-	// The slots by which a node's head is behind the best that the same exporter knows.
-	behind := fmt.Sprintf("%s - on (%s) group_right () %s",
-		s.perProcess(s.exporter("ethereum_beacon_head_slot")), list(s.process()), head)
-	// A node that is down names no client.
-	named := fmt.Sprintf("%[1]s * on (endpoint, %[2]s) group_left (client, version) %[3]s or on (endpoint, %[2]s) %[1]s",
-		up, list(s.process()), s.perProcess(s.exporter("ethereum_beacon_info"), "endpoint", "client", "version"))
-	condition := fmt.Sprintf("%s == 0 or 4 * (%s == 1) or 3 * (%s == 1) or 2 * (%s == 1) or %s",
-		up, s.node("ethereum_beacon_execution_offline"), s.node("ethereum_beacon_optimistic"), s.node("ethereum_beacon_syncing"), up)
 	no, yes := state{"0", "no", green}, state{"1", "yes", red}
 	return newSection("Beacon nodes",
 		line(10, newTable("Nodes",
 			"Each beacon node as each exporter sees it. A node that does not answer shows nothing but that. Behind are the slots to the best head among the nodes of the same exporter.",
+			keys(up), // when all are down, only Up has values, and Grafana names a lone query's otherwise
 			label("endpoint", "Endpoint"),
 			label(s.replica(), "Exporter"),
-			value("Up", unitNumber, named).mapped(state{"0", "down", red}, state{"1", "up", green}),
+			value("Up", unitNumber, s.namedNodes()).mapped(state{"0", "down", red}, state{"1", "up", green}),
 			label("client", "Client"),
 			label("version", "Version"),
 			value("Syncing", unitNumber, s.node("ethereum_beacon_syncing")).mapped(no, yes),
@@ -53,11 +78,11 @@ func nodesNow(c mixin.Config, s selectors) section {
 			value("Execution offline", unitNumber, s.node("ethereum_beacon_execution_offline")).mapped(no, yes),
 			value("Peers", unitNumber, s.node("ethereum_beacon_peers")).coloured(red, at(float64(b.Peers), green)),
 			value("Head", unitNumber, head),
-			value("Behind", unitSlots, behind).coloured(green, at(1, yellow), at(float64(b.HeadsApart), red)),
+			value("Behind", unitSlots, s.behind()).coloured(green, at(1, yellow), at(float64(b.HeadsApart), red)),
 		).sorted("Endpoint", false)),
 		line(7, newTimeline("State of the nodes",
 			"What is worst about each node: it does not answer, its execution client is offline, its head is not verified (optimistic), or it is syncing. The exporter asks such a node only when no other can answer.",
-			unitNumber, over(condition, s.byProcess("{{endpoint}}"))).
+			unitNumber, over(s.condition(), s.byProcess("{{endpoint}}"))).
 			states(state{"0", "down", red}, state{"1", "healthy", green}, state{"2", "syncing", yellow},
 				state{"3", "optimistic", orange}, state{"4", "execution offline", "purple"})),
 		line(8,
@@ -67,7 +92,7 @@ func nodesNow(c mixin.Config, s selectors) section {
 				from(0).marks(at(float64(b.Peers), red)),
 			newGraph("Head behind the best node",
 				fmt.Sprintf("Slots by which a node's head is behind the best among the nodes of the same exporter. One slot comes and goes; BeaconNodesDisagree looks at %d.", b.HeadsApart),
-				unitSlots, over(behind, s.byProcess("{{endpoint}}"))).
+				unitSlots, over(s.behind(), s.byProcess("{{endpoint}}"))).
 				from(0).steps().marks(at(float64(b.HeadsApart), red)),
 			newGraph("Sync distance",
 				"Slots by which each node itself says that it is behind.",
@@ -178,18 +203,16 @@ func exporterState(c mixin.Config, s selectors) section {
 		return s.perProcess(s.exporter("validator_exporter_"+name), labels...)
 	}
 	age := s.perProcess("time() - " + s.chain("ethereum_chain_snapshot_timestamp_seconds"))
-	build := fmt.Sprintf("%s * on (%s) group_left (version, revision, goversion) %s",
-		s.perProcess(s.exporter("up")), list(s.process()),
-		s.perProcess(s.exporter("validator_exporter_build_info"), "version", "revision", "goversion"))
 	no, yes := state{"0", "no", red}, state{"1", "yes", green}
 	return newSection("Exporter",
 		line(8, newTable("Exporters",
-			"Each exporter that Prometheus reaches: version, how old its data is, whether its counters cover the whole window and its watch list is the newest one. Two replicas must agree on the head and on the number of validators.",
+			"Each exporter that Prometheus scrapes: version, how old its data is, whether its counters cover the whole window and its watch list is the newest one. Two replicas must agree on the head and on the number of validators.",
+			keys(s.perProcess(s.exporter("up"))),
 			label(s.replica(), "Exporter"),
 			label("version", "Version"),
 			label("revision", "Revision"),
 			label("goversion", "Go"),
-			value("Up", unitNumber, build).mapped(state{"0", "down", red}, state{"1", "up", green}),
+			value("Up", unitNumber, s.namedProcesses(s.exporter("up"), s.exporter("validator_exporter_build_info"))).mapped(state{"0", "down", red}, state{"1", "up", green}),
 			value("Age of data", unitSeconds, age).digits(0).
 				coloured(green, at(f.SnapshotStale.Seconds(), yellow), at(f.SnapshotCritical.Seconds(), red)),
 			value("Head", unitNumber, s.perProcess(s.chain("ethereum_chain_head_slot"))),

@@ -52,8 +52,6 @@ func receiverNow(c mixin.Config, s selectors) section {
 	own := func(name string) string { return s.receiver("validator_rollup_" + name) }
 	horizon := s.once(own("partition_horizon_timestamp_seconds")) + " - time()"
 	used := s.perProcess(ratio(own("pool_acquired"), own("pool_max")))
-	build := fmt.Sprintf("%s * on (%s) group_left (version, revision, goversion) %s",
-		s.perProcess(s.receiver("up")), list(s.process()), s.perProcess(own("build_info"), "version", "revision", "goversion"))
 	return newSection("Now",
 		line(5,
 			newStat("Age of the newest window",
@@ -82,12 +80,13 @@ func receiverNow(c mixin.Config, s selectors) section {
 				unitRatio, now(aggregate("max", used), "in use")).digits(0).noValue(noReceiver).
 				base(green, at(r.PoolExhausted, red))),
 		line(6, newTable("Receivers",
-			"Each receiver that Prometheus reaches: version, and the schema of the database that it works with. Receivers that share a database must have the same schema.",
+			"Each receiver that Prometheus scrapes: version, and the schema of the database that it works with. Receivers that share a database must have the same schema.",
+			keys(s.perProcess(s.receiver("up"))),
 			label(s.replica(), "Receiver"),
 			label("version", "Version"),
 			label("revision", "Revision"),
 			label("goversion", "Go"),
-			value("Up", unitNumber, build).mapped(state{"0", "down", red}, state{"1", "up", green}),
+			value("Up", unitNumber, s.namedProcesses(s.receiver("up"), own("build_info"))).mapped(state{"0", "down", red}, state{"1", "up", green}),
 			value("Schema", unitNumber, s.perProcess(own("schema_version"))),
 			value("Newest window", unitMoment, "1000 * "+s.perProcess(own("newest_window_timestamp_seconds"))),
 			value("Partitions until", unitMoment, "1000 * "+s.perProcess(own("partition_horizon_timestamp_seconds"))),
