@@ -25,16 +25,21 @@ func NewShared(options ...Option) *Shared { return &Shared{options: options} }
 
 // Main runs the tests, ends the server if one was started, and returns the exit code.
 func (s *Shared) Main(m *testing.M) int {
-	code := m.Run()
+	return max(m.Run(), s.Close())
+}
+
+// Close ends the server if one was started, and returns the exit code: Main of a package
+// with more than one server closes the others so.
+func (s *Shared) Close() int {
 	s.once.Do(func() {}) // no start from here on
 	if s.server == nil {
-		return code
+		return 0
 	}
 	if err := s.server.Close(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
-		return max(code, 1)
+		return 1
 	}
-	return code
+	return 0
 }
 
 // Server is the shared server. A test that stops it stops it for all.

@@ -16,8 +16,7 @@ type Row struct {
 	Value float64
 }
 
-// Result says what became of the rows of a batch that could be stored: each is
-// counted once.
+// Result says what became of the rows of a batch: each is counted once.
 type Result struct {
 	// Written rows are new; duplicates were there with the same value.
 	Written, Duplicates int
@@ -31,6 +30,27 @@ type Result struct {
 // Rejection is a row that can never be stored, and why.
 type Rejection struct {
 	Row    int    // place in the batch
-	Reason string // a short word, for a metric's label: partition, text, …
+	Reason string // one of Reasons, for a metric's label
 	Err    error
+}
+
+// Why a row can never be stored.
+const (
+	ReasonLabels    = "labels"    // not sorted, repeated, empty, or without __name__
+	ReasonText      = "text"      // not UTF-8, or with a NUL byte
+	ReasonLength    = "length"    // network or group too long to be indexed
+	ReasonValue     = "value"     // not finite
+	ReasonWindow    = "window"    // does not begin at a whole second
+	ReasonTooOld    = "too_old"   // begins before what is retained
+	ReasonTooNew    = "too_new"   // begins in the future
+	ReasonPartition = "partition" // no partition takes it
+	ReasonDatabase  = "database"  // Postgres refuses the data
+)
+
+// Reasons lists all reasons.
+func Reasons() []string {
+	return []string{
+		ReasonLabels, ReasonText, ReasonLength, ReasonValue, ReasonWindow,
+		ReasonTooOld, ReasonTooNew, ReasonPartition, ReasonDatabase,
+	}
 }

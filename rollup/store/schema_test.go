@@ -1,0 +1,386 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/ethereum-validator-monitor/validator-monitor/collector/catalog"
+	"github.com/ethereum-validator-monitor/validator-monitor/internal/pgtest"
+	"github.com/ethereum-validator-monitor/validator-monitor/rollup/store"
+)
+
+func TestMigrationsGoUpDownAndUpAgain(t *testing.T) {
+	url := postgres.Database(t)
+	s := openEmpty(t, url)
+	version := func() (have, need int64) {
+		have, need, err := s.SchemaVersion(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return have, need
+	}
+	if have, need := version(); have != 0 || need < 1 {
+		t.Errorf("before: version %d of %d", have, need)
+	}
+	schema := func() string {
+		return ask[string](t, url, `
+			SELECT coalesce(string_agg(concat_ws(' ', c.relkind, c.relname, a.attname, format_type(a.atttypid, a.atttypmod), pg_get_expr(c.relpartbound, c.oid)),
+				E'\n' ORDER BY c.relname, a.attnum), '')
+			FROM pg_class c LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
+			WHERE c.relnamespace = 'public'::regnamespace AND c.relname NOT LIKE 'schema_migrations%'`)
+	}
+	for range 2 {
+		if err := s.Migrate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if have, need := version(); have != need {
+			t.Errorf("after migrating up: version %d of %d", have, need)
+		}
+		up := schema()
+		if !strings.Contains(up, "samples") {
+			t.Errorf("after migrating up there is no table samples:\n%s", up)
+		}
+		if err := s.Migrate(t.Context()); err != nil {
+			t.Errorf("migrating what is migrated: %v", err)
+		}
+		want(t, write(t, s, expected(1, 2, 15), expected(1, 40, 15)), "written 2, duplicates 0, conflicts [], rejected []")
+		if err := s.MigrateDown(t.Context(), 0); err != nil {
+			t.Fatal(err)
+		}
+		if have, _ := version(); have != 0 {
+			t.Errorf("after migrating down: version %d", have)
+		}
+		if left := schema(); left != "" {
+			t.Errorf("after migrating down these are left:\n%s", left)
+		}
+	}
+}
+
+func TestSeveralMigrateAtOnce(t *testing.T) {
+	url := postgres.Database(t)
+	var said logs
+	var programs sync.WaitGroup
+	for range 4 {
+		s := openEmpty(t, url, said.option)
+		programs.Go(func() {
+			if err := s.Migrate(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if err := s.Maintain(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	programs.Wait()
+	if got := strings.Count(said.String(), "migration=00001"); got != 1 {
+		t.Errorf("the first migration ran %d times, want once:\n%s", got, said.String())
+	}
+	want(t, write(t, openEmpty(t, url), expected(1, 1, 15)), "written 1, duplicates 0, conflicts [], rejected []")
+}
+
+func TestSchemaThatDoesNotFitIsRefused(t *testing.T) {
+	url := postgres.Database(t)
+	refused := func(s *store.Store, advice string) {
+		t.Helper()
+		err := s.Check(t.Context())
+		if !errors.Is(err, store.ErrMismatch) || !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), advice) {
+			t.Errorf("check: %v", err)
+		}
+		began := time.Now()
+		if _, err := s.Write(t.Context(), []store.Row{expected(1, 1, 15)}); !errors.Is(err, store.ErrMismatch) || !errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("write: %v", err)
+		}
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("the write was tried for %s", took)
+		}
+	}
+	s := openEmpty(t, url)
+	refused(s, "run validator-rollup migrate")
+	if err := s.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	write(t, s, expected(1, 1, 15))
+	run(t, url, `INSERT INTO schema_migrations (version_id, is_applied) VALUES (999, true)`)
+	newer := openEmpty(t, url)
+	refused(newer, "use the newer validator-rollup")
+	for _, err := range []error{newer.Migrate(t.Context()), newer.MigrateDown(t.Context(), 0)} {
+		if !errors.Is(err, store.ErrMismatch) || !strings.Contains(err.Error(), "version 999") {
+			t.Errorf("migrate: %v", err)
+		}
+	}
+	if got := ask[int](t, url, `SELECT count(*) FROM samples`); got != 1 {
+		t.Errorf("%d samples are left, want 1", got)
+	}
+}
+
+func TestEveryWindowFamilyHasASubjectAndAMeasure(t *testing.T) {
+	url := postgres.Database(t)
+	s := open(t, url)
+	var rows []store.Row
+	for _, family := range catalog.All() {
+		if !strings.Contains(family.Name, "_window_") || !strings.HasPrefix(family.Name, "ethereum_") {
+			continue
+		}
+		pairs := []string{"__name__", family.Name}
+		for _, name := range family.Labels {
+			switch name {
+			case "window":
+			case "validator_index":
+				pairs = append(pairs, name, "0")
+			default:
+				pairs = append(pairs, name, "some "+name)
+			}
+		}
+		rows = append(rows, store.Row{Labels: labels(pairs...), Window: window(1), Value: 1})
+	}
+	if len(rows) < 40 {
+		t.Fatalf("only %d families of windows in the catalogue", len(rows))
+	}
+	want(t, write(t, s, rows...), fmt.Sprintf("written %d, duplicates 0, conflicts [], rejected []", len(rows)))
+	if got := ask[int](t, url, `SELECT count(*) FROM series WHERE subject_id IS NOT NULL`); got != len(rows) {
+		t.Errorf("%d series have a subject, want %d", got, len(rows))
+	}
+	if got := ask[string](t, url, `SELECT string_agg(kind, ' ' ORDER BY kind) FROM subjects`); got != "group network validator" {
+		t.Errorf("subjects are %s", got)
+	}
+	for _, measure := range []string{"attestation_votes_lost/some vote/some cause", "slashings/some kind", "balance_gwei"} {
+		if got := ask[int](t, url, `SELECT count(*) FROM series WHERE measure = $1`, measure); got == 0 {
+			t.Errorf("no series has measure %s", measure)
+		}
+	}
+}
+
+const partitions = `
+	SELECT coalesce(string_agg(relname, ' ' ORDER BY relname), '')
+	FROM pg_class WHERE relkind = 'r' AND relname LIKE 'samples\_%'`
+
+func TestPartitionsAreMonthsInUTCWhateverTheZone(t *testing.T) {
+	for _, zone := range []string{"Pacific/Chatham", "America/St_Johns"} {
+		t.Run(zone, func(t *testing.T) {
+			server := pgtest.Start(t, pgtest.Fast(), pgtest.Setting("timezone", zone))
+			url := server.Database(t)
+			s := open(t, url)
+			at := func(window time.Time) store.Row {
+				row := expected(1, 1, 1)
+				row.Window = window
+				return row
+			}
+			border := time.Date(2026, time.November, 1, 0, 0, 0, 0, time.UTC)
+			want(t, write(t, s, at(border.Add(-time.Second)), at(border), at(border.AddDate(0, -8, 0))), "written 3, duplicates 0, conflicts [], rejected []")
+			const where = `SELECT string_agg(tableoid::regclass || ' ' || extract(epoch FROM window_start)::bigint, ', ' ORDER BY window_start) FROM samples`
+			wanted := fmt.Sprintf("samples_2026_03 %d, samples_2026_10 %d, samples_2026_11 %d",
+				border.AddDate(0, -8, 0).Unix(), border.Add(-time.Second).Unix(), border.Unix())
+			if got := ask[string](t, url, where); got != wanted {
+				t.Errorf("got  %s\nwant %s", got, wanted)
+			}
+			const bounds = `SELECT pg_get_expr(relpartbound, oid) FROM pg_class WHERE relname = 'samples_2026_11'`
+			conn, err := pgx.Connect(t.Context(), url)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close(context.Background())
+			var bound string
+			if _, err := conn.Exec(t.Context(), `SET timezone = 'UTC'`); err != nil {
+				t.Fatal(err)
+			}
+			if err := conn.QueryRow(t.Context(), bounds).Scan(&bound); err != nil {
+				t.Fatal(err)
+			}
+			if want := `FOR VALUES FROM ('2026-11-01 00:00:00+00') TO ('2026-12-01 00:00:00+00')`; bound != want {
+				t.Errorf("November is %s, want %s", bound, want)
+			}
+		})
+	}
+}
+
+func TestMaintainMakesPartitionsAheadAndDropsOldOnes(t *testing.T) {
+	url := postgres.Database(t)
+	clock := now
+	s := open(t, url, func(o *store.Options) {
+		o.Now = func() time.Time { return clock }
+		o.Retention = 40 * 24 * time.Hour
+		o.PartitionsAhead = 2
+	})
+	maintain := func(wanted string, horizon time.Time) {
+		t.Helper()
+		if err := s.Maintain(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if got := ask[string](t, url, partitions); got != wanted {
+			t.Errorf("partitions are %q, want %q", got, wanted)
+		}
+		if got := s.Stats().PartitionHorizon; !got.Equal(horizon) {
+			t.Errorf("horizon is %s, want %s", got, horizon)
+		}
+	}
+	maintain("samples_2026_11 samples_2026_12 samples_2027_01", time.Date(2027, 2, 1, 0, 0, 0, 0, time.UTC))
+	write(t, s, expected(1, 30*15, 1), expected(1, 1, 2))
+	maintain("samples_2026_10 samples_2026_11 samples_2026_12 samples_2027_01", time.Date(2027, 2, 1, 0, 0, 0, 0, time.UTC))
+
+	// The last second in which something of October is retained, and the next.
+	clock = time.Date(2026, time.November, 1, 0, 0, 0, 0, time.UTC).Add(40*24*time.Hour - time.Second)
+	maintain("samples_2026_10 samples_2026_11 samples_2026_12 samples_2027_01 samples_2027_02", time.Date(2027, 3, 1, 0, 0, 0, 0, time.UTC))
+	clock = clock.Add(time.Second)
+	maintain("samples_2026_11 samples_2026_12 samples_2027_01 samples_2027_02", time.Date(2027, 3, 1, 0, 0, 0, 0, time.UTC))
+	if got := ask[float64](t, url, `SELECT sum(value) FROM samples`); got != 2 {
+		t.Errorf("what is left sums to %v, want 2", got)
+	}
+	// It is not remembered as stored, and it is not made again for it.
+	want(t, write(t, s, expected(1, 30*15, 1)), "written 0, duplicates 0, conflicts [], rejected [0:too_old]")
+}
+
+func TestMaintainGoesOnWhereItWasInterrupted(t *testing.T) {
+	url := postgres.Database(t)
+	clock := now.AddDate(0, -6, 0)
+	s := open(t, url, func(o *store.Options) {
+		o.Now = func() time.Time { return clock }
+		o.Retention = 40 * 24 * time.Hour
+		o.PartitionsAhead = 1
+	})
+	if err := s.Maintain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	clock = now
+	// A reader holds the old partition while it is being detached, and whoever detaches is
+	// killed: one partition is left half detached, another detached and not dropped.
+	run(t, url, `ALTER TABLE samples DETACH PARTITION samples_2026_05`)
+	reader, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close(context.Background())
+	if _, err := reader.Exec(t.Context(), `BEGIN; SELECT * FROM samples`); err != nil {
+		t.Fatal(err)
+	}
+	within, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if err := s.Maintain(within); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("maintaining while a reader holds the partition: %v", err)
+	}
+	if !ask[bool](t, url, `SELECT bool_or(inhdetachpending) FROM pg_inherits`) {
+		t.Fatal("no partition is half detached: this test shows nothing")
+	}
+	want(t, write(t, s, expected(1, 1, 15)), "written 1, duplicates 0, conflicts [], rejected []")
+	if _, err := reader.Exec(t.Context(), `ROLLBACK`); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Maintain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := ask[string](t, url, partitions); got != "samples_2026_11 samples_2026_12" {
+		t.Errorf("partitions are %s", got)
+	}
+}
+
+// Another program may drop a partition that this one believes to be there.
+func TestMissingPartitionIsMadeAgain(t *testing.T) {
+	url := postgres.Database(t)
+	s := open(t, url)
+	write(t, s, expected(1, 1, 15), expected(1, 30*15, 15))
+	run(t, url, `DROP TABLE samples_2026_10`)
+	want(t, write(t, s, expected(2, 30*15, 15)), "written 1, duplicates 0, conflicts [], rejected []")
+}
+
+func TestReadersAndWritersGoOnWhilePartitionsAreMade(t *testing.T) {
+	url := postgres.Database(t)
+	s := open(t, url)
+	write(t, s, expected(1, 1, 15))
+	other, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close(context.Background())
+	// Another receiver is in the middle of a write, and a reader in the middle of reading.
+	if _, err := other.Exec(t.Context(), `BEGIN; INSERT INTO samples SELECT series_id, window_start + interval '1 minute', value FROM samples`); err != nil {
+		t.Fatal(err)
+	}
+	within, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	r, err := s.Write(within, []store.Row{expected(1, 60*15, 15)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want(t, r, "written 1, duplicates 0, conflicts [], rejected []")
+	if err := s.Maintain(within); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestReaderRoleIsMadeOnceForAllDatabases(t *testing.T) {
+	for range 2 {
+		url := postgres.Database(t)
+		open(t, url)
+		if !ask[bool](t, url, `SELECT NOT rolcanlogin FROM pg_roles WHERE rolname = $1`, store.ReaderRole) {
+			t.Error("the role can log in")
+		}
+		// What it may read, by itself or as one of everybody.
+		got := ask[string](t, url, `
+			SELECT coalesce(string_agg(relname, ' '), '') FROM pg_class
+			WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND has_table_privilege($1, oid, 'SELECT')`, store.ReaderRole)
+		if got != "" {
+			t.Errorf("the role may read the tables %s", got)
+		}
+	}
+}
+
+// The user of the receiver need not be a superuser: it owns its database.
+func TestUserWhoMayNotMakeRolesMigratesAndWrites(t *testing.T) {
+	server := pgtest.Start(t, pgtest.Fast())
+	for _, sql := range []string{`CREATE ROLE plain LOGIN PASSWORD 'plain'`, `CREATE DATABASE plain OWNER plain`} {
+		if err := server.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	as, err := url.Parse(server.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	as.User, as.Path = url.UserPassword("plain", "plain"), "/plain"
+	var said logs
+	s := open(t, as.String(), said.option)
+	if !strings.Contains(said.String(), "role="+store.ReaderRole) {
+		t.Errorf("the log does not say that the role is missing:\n%s", said.String())
+	}
+	want(t, write(t, s, expected(1, 1, 15)), "written 1, duplicates 0, conflicts [], rejected []")
+	if err := s.Maintain(t.Context()); err != nil {
+		t.Error(err)
+	}
+	// An administrator makes the role, and the next migration uses it.
+	if err := server.Exec(t.Context(), `CREATE ROLE `+store.ReaderRole+` NOLOGIN`); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Migrate(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestGenesisOfFurtherNetworks(t *testing.T) {
+	url := postgres.Database(t)
+	genesis := time.Unix(1700000000, 0)
+	with := func(name string, at time.Time) func(*store.Options) {
+		return func(o *store.Options) { o.Genesis = map[string]time.Time{name: at} }
+	}
+	for range 2 {
+		write(t, open(t, url, with("devnet", genesis)), expected(1, 1, 15))
+	}
+	if got := ask[time.Time](t, url, `SELECT genesis FROM networks WHERE name = 'devnet'`); !got.Equal(genesis) {
+		t.Errorf("genesis of devnet is %s", got)
+	}
+	for name, wanted := range map[string]int64{"mainnet": 1606824023, "gnosis": 1638993340, "sepolia": 1655733600, "hoodi": 1742213400, "holesky": 1695902400} {
+		if got := ask[time.Time](t, url, `SELECT genesis FROM networks WHERE name = $1`, name); got.Unix() != wanted {
+			t.Errorf("genesis of %s is %d, want %d", name, got.Unix(), wanted)
+		}
+	}
+	err := open(t, url, with("mainnet", genesis)).Check(t.Context())
+	if !errors.Is(err, store.ErrMismatch) || !strings.Contains(err.Error(), "network mainnet is 1606824023") {
+		t.Errorf("another genesis of mainnet: %v", err)
+	}
+}

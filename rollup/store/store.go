@@ -1,0 +1,266 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Options of a Store. Zero values mean the defaults.
+type Options struct {
+	// URL of the database: postgres://user:password@host:port/name?… or key=value pairs.
+	// What it leaves out comes from libpq's PG* variables.
+	URL string
+	// MaxConns is the most connections that may be open, at least 2. Default 8.
+	MaxConns int
+	// Retention is how long windows are kept. Older ones are refused, and their
+	// partitions dropped. Default DefaultRetention.
+	Retention time.Duration
+	// PartitionsAhead is for how many months after the current one partitions exist
+	// in advance. Default 3.
+	PartitionsAhead int
+	// Genesis of networks that are not well known, by name: a network's days begin
+	// whole days after it.
+	Genesis map[string]time.Time
+	// Remember is how many committed samples, and how many series, are remembered so that
+	// repeated ones cost nothing: up to 200 bytes each. Default 500,000; below 0 none.
+	Remember int
+	// Logger is told of what an operator should know. Default: none.
+	Logger *slog.Logger
+	// Now is the clock. Default time.Now.
+	Now func() time.Time
+}
+
+// DefaultRetention is five years.
+const DefaultRetention = 5 * 365 * 24 * time.Hour
+
+// Store is the database of the rollups. Its methods may be called from any goroutine.
+type Store struct {
+	options Options
+	log     *slog.Logger
+	pool    *pgxpool.Pool
+
+	// What is believed of the database. Replaced by an empty one whenever the database
+	// may have become another: see forget.
+	memory atomic.Pointer[memory]
+
+	incarnationMu sync.Mutex
+	incarnation   string // what the database is; see connected
+
+	warned sync.Map // sets of label names that were warned of
+
+	newest  atomic.Int64 // Unix seconds of the newest window known to be stored; 0 unknown
+	horizon atomic.Int64 // Unix seconds up to which partitions exist; 0 unknown
+	schema  atomic.Int64 // version of the schema; 0 unknown
+}
+
+// Open prepares a Store. It does not wait for the database, which may be away now and
+// come back: Check says how it is, and Write returns ErrUnavailable until it is there.
+func Open(ctx context.Context, options Options) (*Store, error) {
+	options.MaxConns = cmp.Or(options.MaxConns, 8)
+	options.Retention = cmp.Or(options.Retention, DefaultRetention)
+	options.PartitionsAhead = cmp.Or(options.PartitionsAhead, 3)
+	options.Remember = max(0, cmp.Or(options.Remember, 500_000))
+	if options.Logger == nil {
+		options.Logger = slog.New(slog.DiscardHandler)
+	}
+	if options.Now == nil {
+		options.Now = time.Now
+	}
+	switch {
+	case options.MaxConns < 2:
+		return nil, fmt.Errorf("at most %d database connections: at least 2 are needed", options.MaxConns)
+	case options.Retention < 24*time.Hour:
+		return nil, fmt.Errorf("retention of %s: at least a day is needed", options.Retention)
+	case options.PartitionsAhead < 1:
+		return nil, fmt.Errorf("partitions for %d months ahead: at least 1 is needed", options.PartitionsAhead)
+	}
+
+	config, err := pgxpool.ParseConfig(options.URL)
+	if err != nil {
+		// The error quotes the URL, which may hold a password.
+		return nil, errors.New("the database URL cannot be read: want postgres://user:password@host:port/name or key=value pairs")
+	}
+	s := &Store{options: options, log: options.Logger}
+	s.memory.Store(newMemory(options.Remember))
+	config.MaxConns = int32(options.MaxConns)
+	config.AfterConnect = s.connected
+	for name, value := range map[string]string{
+		"application_name": "validator-rollup",
+		"timezone":         "UTC",
+		// A receiver that hangs must not hold up others.
+		"idle_in_transaction_session_timeout": "60s",
+	} {
+		if _, set := config.ConnConfig.RuntimeParams[name]; !set || name == "timezone" {
+			config.ConnConfig.RuntimeParams[name] = value
+		}
+	}
+	config.ConnConfig.ConnectTimeout = cmp.Or(config.ConnConfig.ConnectTimeout, 10*time.Second)
+	if s.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
+		return nil, fmt.Errorf("make a pool of database connections: %w", err)
+	}
+	return s, nil
+}
+
+// Close waits for running writes to give their connections back, and closes them.
+func (s *Store) Close() { s.pool.Close() }
+
+// Check asks whether the database answers and has the schema that this program needs.
+func (s *Store) Check(ctx context.Context) error {
+	if err := s.check(ctx, s.memory.Load()); err != nil {
+		s.lost(ctx, err)
+		return fmt.Errorf("check the database: %w", unavailable(err))
+	}
+	return nil
+}
+
+// check also learns what Stats and Write want to know.
+func (s *Store) check(ctx context.Context, m *memory) error {
+	have, err := schemaVersion(ctx, s.pool)
+	if err != nil {
+		return err
+	}
+	s.schema.Store(have)
+	if err := schemaFits(have); err != nil {
+		return err
+	}
+	if err := s.registerNetworks(ctx); err != nil {
+		return err
+	}
+	months, err := s.listPartitions(ctx, s.pool)
+	if err != nil {
+		return err
+	}
+	m.setMonths(months)
+	if err := s.findNewest(ctx); err != nil {
+		return err
+	}
+	m.checked.Store(true)
+	return nil
+}
+
+// registerNetworks stores the genesis of networks that the options name.
+func (s *Store) registerNetworks(ctx context.Context) error {
+	for name, genesis := range s.options.Genesis {
+		var stored time.Time
+		err := s.pool.QueryRow(ctx, `SELECT genesis FROM networks WHERE name = $1`, name).Scan(&stored)
+		if errors.Is(err, pgx.ErrNoRows) {
+			_, err = s.pool.Exec(ctx, `INSERT INTO networks (name, genesis) VALUES ($1, $2) ON CONFLICT DO NOTHING`, name, genesis)
+			stored = genesis
+		}
+		if err != nil {
+			return fmt.Errorf("register network %s: %w", name, err)
+		}
+		if !stored.Equal(genesis) {
+			return fmt.Errorf("%w: the genesis of network %s is %d there and %d in the settings",
+				ErrMismatch, name, stored.Unix(), genesis.Unix())
+		}
+	}
+	return nil
+}
+
+// findNewest looks the newest window up, by the series that each window has: those of
+// attestations due. It reads one index entry for each of them and each partition.
+func (s *Store) findNewest(ctx context.Context) error {
+	const newestOf = `
+		SELECT max(newest.window_start)
+		FROM (
+			SELECT series.id
+			FROM series JOIN subjects ON subjects.id = series.subject_id
+			WHERE series.measure = 'attestations_expected'
+			ORDER BY subjects.kind = 'validator', series.id DESC
+			LIMIT 100
+		) AS telling
+		CROSS JOIN LATERAL (
+			SELECT window_start FROM samples WHERE series_id = telling.id ORDER BY window_start DESC LIMIT 1
+		) AS newest`
+	var newest *time.Time
+	if err := s.pool.QueryRow(ctx, newestOf).Scan(&newest); err != nil {
+		return fmt.Errorf("look for the newest window: %w", err)
+	}
+	if newest != nil {
+		s.sawWindow(newest.Unix())
+	}
+	return nil
+}
+
+// sawWindow notes that a window is stored.
+func (s *Store) sawWindow(unix int64) {
+	for {
+		known := s.newest.Load()
+		if unix <= known || s.newest.CompareAndSwap(known, unix) {
+			return
+		}
+	}
+}
+
+// Stats is the state of a Store, for its metrics.
+type Stats struct {
+	// Connections in use, open and not in use, and how many may be open.
+	Acquired, Idle, Max int
+	// Waits counts how often a connection was waited for because all were in use.
+	Waits int64
+	// NewestWindow is when the newest stored window began, and PartitionHorizon the time
+	// up to which partitions exist. Zero while unknown.
+	NewestWindow, PartitionHorizon time.Time
+	// SchemaVersion of the database, 0 while unknown.
+	SchemaVersion int64
+}
+
+// Stats asks nothing of the database.
+func (s *Store) Stats() Stats {
+	pool := s.pool.Stat()
+	return Stats{
+		Acquired: int(pool.AcquiredConns()), Idle: int(pool.IdleConns()), Max: int(pool.MaxConns()),
+		Waits:            pool.EmptyAcquireCount(),
+		NewestWindow:     unixOrZero(s.newest.Load()),
+		PartitionHorizon: unixOrZero(s.horizon.Load()),
+		SchemaVersion:    s.schema.Load(),
+	}
+}
+
+func unixOrZero(unix int64) time.Time {
+	if unix == 0 {
+		return time.Time{}
+	}
+	return time.Unix(unix, 0).UTC()
+}
+
+// connected looks what database a new connection has reached. When it is not the one of
+// before (started again, restored, replaced) what was known of that is forgotten.
+func (s *Store) connected(ctx context.Context, conn *pgx.Conn) error {
+	var incarnation string
+	err := conn.QueryRow(ctx, `
+		SELECT concat_ws(' ', pg_postmaster_start_time(), pg_database.oid, to_regclass('samples')::oid)
+		FROM pg_database WHERE datname = current_database()`).Scan(&incarnation)
+	if err != nil {
+		return fmt.Errorf("ask what database this is: %w", err)
+	}
+	s.incarnationMu.Lock()
+	defer s.incarnationMu.Unlock()
+	if s.incarnation != "" && s.incarnation != incarnation {
+		s.forget()
+	}
+	s.incarnation = incarnation
+	return nil
+}
+
+// lost forgets what is known of the database when err tells that a connection was
+// lost: what comes back may have been restored from a backup.
+func (s *Store) lost(ctx context.Context, err error) {
+	if ctx.Err() == nil && connectionLost(err) {
+		s.forget()
+	}
+}
+
+// forget drops what is believed of the database. Writes that run fill the old memory,
+// which nobody reads any more.
+func (s *Store) forget() { s.memory.Store(newMemory(s.options.Remember)) }
