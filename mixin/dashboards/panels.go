@@ -132,11 +132,17 @@ func newText(title, markdown string) *panel {
 type column struct {
 	field, title, unit string
 	query              *query
+	number             bool // although a label is text
 	properties         []dashboard.DynamicConfigValue
 }
 
 // label is a column of a label's values, or of a SQL statement's text column.
 func label(name, title string) column { return column{field: name, title: title, unit: unitString} }
+
+// index is the column of validators' indices: numbers, so that 9 comes before 10.
+func index() column {
+	return column{field: "validator_index", title: "Index", unit: unitNumber, number: true}.wide(110)
+}
 
 // value is a column of the values of expr, which must have the same labels as the
 // other values' and keep no more than the table's label columns.
@@ -212,6 +218,15 @@ func newTable(title, description string, columns ...column) *panel {
 		p.transform("merge", map[string]any{})
 	}
 	p.transform("filterFieldsByName", map[string]any{"include": map[string]any{"names": names}})
+	var numbers []any
+	for _, c := range columns {
+		if c.number {
+			numbers = append(numbers, map[string]any{"targetField": c.field, "destinationType": "number"})
+		}
+	}
+	if numbers != nil {
+		p.transform("convertFieldType", map[string]any{"fields": map[string]any{}, "conversions": numbers})
+	}
 	p.columns(columns)
 	return p
 }

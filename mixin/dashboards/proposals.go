@@ -48,7 +48,7 @@ func proposals(c mixin.Config) definition {
 					).sorted("In", false),
 					newTable("Next proposal of each validator",
 						"The next block proposal of each validator of the chosen group that has one. Empty when none is known, and above the exporter's limit of individual series.",
-						label("validator_index", "Index").wide(110).
+						index().
 							linked("Look at this validator", s.link(mixin.ValidatorsDashboard, "${group_by:queryparam}", "${group:queryparam}", "var-validator=${__value.raw}")),
 						value("In", unitDuration, "clamp_min("+s.nextOfValidators()+" - time(), 0)"),
 						value("At", unitMoment, "1000 * "+s.nextOfValidators()),
@@ -80,7 +80,7 @@ func proposals(c mixin.Config) definition {
 					).sorted("Missed", true),
 					newTable("Validators that missed a proposal, last 7 days",
 						"Validators of the chosen group with a block missing on the canonical chain. Empty is good; empty, too, above the exporter's limit of individual series.",
-						label("validator_index", "Index").wide(110).
+						index().
 							linked("Look at this validator", s.link(mixin.ValidatorsDashboard, "${group_by:queryparam}", "${group:queryparam}", "var-validator=${__value.raw}")),
 						value("Missed", unitCount, s.missedOfValidators()).digits(0),
 					).sorted("Missed", true))),
@@ -97,7 +97,7 @@ func proposals(c mixin.Config) definition {
 						over(s.recorded(rules.Ratio(mixin.Network, rules.SyncCommittee, rules.Hour)), s.legend("network"))).digits(2),
 					newTable("Members of the sync committee",
 						"Validators of the chosen group in the sync committee, and in which period. Empty when there are none, and above the exporter's limit of individual series.",
-						label("validator_index", "Index").wide(110),
+						index(),
 						value("Now", unitNumber, s.memberOf("current")).mapped(state{"1", "member", yellow}),
 						value("Next period", unitNumber, s.memberOf("next")).mapped(state{"1", "member", blue}),
 						value("Votes missing now", unitCount, s.members(s.onceBy(s.chain("ethereum_validator_sync_missed_unsettled"), "network", "validator_index"))+

@@ -30,7 +30,7 @@ func validatorTable(c mixin.Config, s selectors) *panel {
 	of := func(expr string) string { return s.members(s.onceBy(expr, "network", "validator_index")) }
 	gauge := func(name string) string { return of(s.chain("ethereum_validator_" + name)) }
 	columns := []column{
-		label("validator_index", "Index").wide(90).
+		index().
 			linked("Look at this validator", s.link(mixin.ValidatorsDashboard, "${group_by:queryparam}", "${group:queryparam}", "var-validator=${__value.raw}")),
 		label("pubkey", "Public key").wide(160),
 		label("status", "Status").wide(140),
@@ -72,7 +72,7 @@ func offenders(s selectors) *panel {
 		"Only above the exporter's limit of individual series (--validators.individual-limit), and empty below it: the worst of all watched validators, of whatever group. "+
 			"How much is 1 for slashed; for blocks_missed the proposals of the counters' window and since; for missed_attestation_streak settled epochs, up to 8; "+
 			"for attestations_overdue duties at least 3 slots old and not included; for sync_missed votes not settled yet. Empty is good.",
-		label("validator_index", "Index"),
+		index(),
 		label("offence", "Offence"),
 		value("How much", unitCount, s.onceBy(s.chain("ethereum_validator_offender"), "network", "validator_index", "offence")),
 	).sorted("How much", true)
