@@ -1,8 +1,277 @@
 package alerts
 
-import "github.com/ethereum-validator-monitor/validator-monitor/mixin"
+import (
+	"fmt"
+	"strings"
+	"time"
 
-// validatorHealth …
+	"github.com/ethereum-validator-monitor/validator-monitor/mixin"
+	"github.com/ethereum-validator-monitor/validator-monitor/mixin/rules"
+)
+
+// validatorHealth are alerts on attestations, balances and the registry's records.
+// What blames a validator looks at votes that were lost by its own fault, or compares
+// with the network.
 func validatorHealth(c mixin.Config) Section {
-	return Section{Name: "validator-health", Title: "Validator health", About: "Attestations, balance and status of validators."}
+	h := health{queries{c}}
+	return Section{
+		Name: "validator-health", Title: "Validator health", About: "Attestations, balance and status of validators.",
+		Alerts: []Alert{
+			h.effectivenessLow(), h.effectivenessCritical(), h.effectivenessBelowNetwork(), h.participationLow(),
+			h.down(), h.groupDown(), h.balanceDecreasing(),
+			h.slashed(), h.exiting(), h.unknown(), h.credentialsChanged(),
+		},
+	}
+}
+
+type health struct{ queries }
+
+func (h health) effectivenessLow() Alert {
+	a := h.effectiveness(h.c.Alerts.Validators.EffectivenessLow)
+	a.Name, a.Severity = "ValidatorEffectivenessLow", mixin.Warning
+	a.Summary = "Attestations earn less than they should, by own fault."
+	a.Runbook = effectivenessLowRunbook()
+	a.Cases = effectivenessCases(h.c, a, h.c.Alerts.Validators.EffectivenessLow)
+	return a
+}
+
+func (h health) effectivenessCritical() Alert {
+	a := h.effectiveness(h.c.Alerts.Validators.EffectivenessCritical)
+	a.Name, a.Severity = "ValidatorEffectivenessCritical", mixin.Critical
+	a.Summary = "Attestations earn far less than they should, by own fault."
+	a.Runbook = effectivenessCriticalRunbook()
+	a.Cases = effectivenessCases(h.c, a, h.c.Alerts.Validators.EffectivenessCritical)
+	return a
+}
+
+// effectiveness is what the two alerts have in common: all but the threshold.
+func (h health) effectiveness(threshold float64) Alert {
+	return Alert{
+		Expr: fmt.Sprintf("%s < %v", h.ratio(rules.OwnEffectiveness, rules.Hour), threshold),
+		For:  h.c.Alerts.Validators.For,
+		Description: subject(h.c.Level) + " earned {{ $value | humanizePercentage }} of what the network let it earn with attestations" +
+			" over the last hour (threshold " + percent(threshold) + ").",
+		Action:    "See by what cause votes were lost: missing, late or wrong. Then look at the validator client and the beacon node behind it.",
+		Dashboard: mixin.ValidatorsDashboard,
+		Blames:    true,
+	}
+}
+
+func (h health) effectivenessBelowNetwork() Alert {
+	threshold := h.c.Alerts.Validators.BelowNetwork
+	a := Alert{
+		Name: "ValidatorEffectivenessBelowNetwork", Severity: mixin.Warning,
+		Expr:    fmt.Sprintf("-%s > %v", h.chosen(rules.Difference(h.c.Level, rules.OwnEffectiveness, rules.Day)), threshold),
+		For:     h.c.Alerts.Validators.For,
+		Summary: "Attestations earn less than the network's average, by own fault.",
+		Description: subject(h.c.Level) + " earned {{ $value | humanizePercentage }} less of what it could have earned with attestations" +
+			" over the last day than the network as a whole (threshold " + percent(threshold) + ").",
+		Action:    "Look for what is slow all the time: late blocks at the beacon node, few peers, a busy machine.",
+		Dashboard: mixin.ValidatorsDashboard,
+		Blames:    true,
+		Runbook:   belowNetworkRunbook(),
+	}
+	a.Cases = belowNetworkCases(h.c, a)
+	return a
+}
+
+func (h health) participationLow() Alert {
+	threshold := h.c.Alerts.Validators.ParticipationLow
+	a := Alert{
+		Name: "ValidatorParticipationLow", Severity: mixin.Warning,
+		Expr:    fmt.Sprintf("%s < %v", h.ratio(rules.OwnParticipation, rules.Hour), threshold),
+		For:     h.c.Alerts.Validators.For,
+		Summary: "Attestations are missing, by own fault.",
+		Description: subject(h.c.Level) + " made {{ $value | humanizePercentage }} of its attestations over the last hour," +
+			" not counting those that the network lost (threshold " + percent(threshold) + ").",
+		Action:    "Find which validators miss attestations, and whether their validator client runs and reaches its beacon node.",
+		Dashboard: mixin.ValidatorsDashboard,
+		Blames:    true,
+		Runbook:   participationLowRunbook(),
+	}
+	a.Cases = participationLowCases(h.c, a)
+	return a
+}
+
+// down fires at a streak of missed attestations, most of which are known to be the
+// validator's own fault. Where validators have no series of their own, the cause is not
+// known, so that the network must have been well all the time instead.
+func (h health) down() Alert {
+	n := h.c.Alerts.Validators.MissedStreak
+	// Two epochs more than the streak, since counters rest for some slots at a window's end.
+	over := time.Duration(n+2) * h.c.Chain.Epoch()
+	streak := h.latest(h.of(mixin.Validator, "missed_attestation_streak"), own(mixin.Validator)...)
+	ownFault := h.rise(h.of(mixin.Validator, "attestation_votes_lost_total", `vote="target"`, `cause="missing"`), over)
+	offenders := h.latest(h.series("ethereum_validator_offender", `offence="missed_attestation_streak"`), "validator_index", "offence")
+	a := Alert{
+		Name: "ValidatorDown", Severity: mixin.Critical,
+		Expr: fmt.Sprintf("%s >= %d and ignoring (vote, cause) (%s > %d / 2)", streak, n, ownFault, n) +
+			fmt.Sprintf(" or max without (offence) (%s) >= %d and%s (min_over_time(%s[%s]) > 1 - %v)",
+				offenders, n, ignoring(own(mixin.Validator)),
+				rules.NetworkShortParticipation(h.c), mixin.Duration(over), h.c.Alerts.Validators.NetworkTrouble),
+		For:         h.wait(),
+		Summary:     "A validator does not attest.",
+		Description: subject(mixin.Validator) + ` missed its last {{ $value | printf "%.0f" }} attestations, not because of the network (threshold ` + fmt.Sprint(n) + `).`,
+		Action:      "Check that its validator client runs with this key loaded, and that its beacon node is synced. Never start a second validator client with the same key.",
+		Dashboard:   mixin.ValidatorsDashboard,
+		Blames:      true,
+		Runbook:     downRunbook(),
+	}
+	a.Cases = downCases(h.c, a)
+	return a
+}
+
+// groupDown fires within slots: overdue attestations are seen long before they count as
+// missed. What the network as a whole has overdue is taken off.
+func (h health) groupDown() Alert {
+	t := h.c.Alerts.Validators
+	overdue := h.latest(h.of(mixin.Group, "attestations_overdue"), own(mixin.Group)...)
+	active := h.latest(h.of(mixin.Group, "validators", `status=~"active_.+"`), "group_by", "group", "status")
+	network := fmt.Sprintf("%s / (%s > 0)",
+		h.latest(h.series("ethereum_network_attestations_overdue")), h.latest(h.series("ethereum_network_active_validators")))
+	a := Alert{
+		Name: "ValidatorGroupDown", Severity: mixin.Critical,
+		Expr: fmt.Sprintf("%s / (sum without (status) (%s) > 0) -%s (%s) > %v and %s >= %d unless%s (%s > %v)",
+			overdue, active, perNetwork(mixin.Group), network, t.GroupDownShare,
+			overdue, t.GroupDownMinimum,
+			ignoring(own(mixin.Group)), network, t.NetworkTrouble),
+		For: h.wait(), KeepFiringFor: h.c.Chain.Epoch(),
+		Summary: "Many validators of a group do not attest.",
+		Description: subject(mixin.Group) + " has attestations overdue: {{ $value | humanizePercentage }} of its active validators," +
+			" over and above the network's share (threshold " + percent(t.GroupDownShare) + ").",
+		Action:    "Look for what the group shares: a machine, a validator client, a beacon node, a network link. Never start its keys a second time elsewhere.",
+		Dashboard: mixin.OverviewDashboard,
+		Blames:    true,
+		Runbook:   groupDownRunbook(),
+	}
+	a.Cases = groupDownCases(h.c, a)
+	return a
+}
+
+// lossBelow is the share of what could have been earned below which missing votes cost
+// more than the others earn: a missing attestation costs 40 where a good one earns 54.
+const lossBelow = "40 / (40 + 54)"
+
+// balanceDecreasing does not fire for a withdrawal: a balance that fell is not enough,
+// penalties must also outweigh rewards. Nor for the network, since only votes lost by own
+// fault are counted.
+func (h health) balanceDecreasing() Alert {
+	t := h.c.Alerts.Validators
+	balance := h.of(h.c.Level, "balance_gwei")
+	penalised := fmt.Sprintf("%s < %s", h.ratio(rules.OwnEffectiveness, rules.Hour), lossBelow)
+	if h.c.Level == mixin.Validator {
+		// A group's one member in the sync committee does not make its balance fall.
+		penalised += fmt.Sprintf(" or %s < 1 / 2 and%s (%s > 1 - %v)",
+			rules.Ratio(mixin.Validator, rules.SyncCommittee, rules.Hour), ignoring(own(mixin.Validator)),
+			rules.Ratio(mixin.Network, rules.SyncCommittee, rules.Hour), t.NetworkTrouble)
+	}
+	a := Alert{
+		Name: "ValidatorBalanceDecreasing", Severity: mixin.Warning,
+		Expr: fmt.Sprintf("(%s - %s) / 1e9 > 0 and (%s)",
+			h.once(balance+" offset "+mixin.Duration(t.BalanceRange)), h.once(balance), penalised),
+		For:     t.For,
+		Summary: "The balance falls, because penalties are higher than rewards.",
+		Description: subject(h.c.Level) + ` has {{ $value | printf "%.6f" }} ETH less than ` + mixin.Duration(t.BalanceRange) +
+			" ago, withdrawals included, and lost more by its own fault than it earned over the last hour (threshold 0 ETH).",
+		Action:    "Treat it like a validator that is down: find out which duties it misses and why.",
+		Dashboard: mixin.ValidatorsDashboard,
+		Blames:    true,
+		Runbook:   balanceDecreasingRunbook(),
+	}
+	a.Cases = balanceDecreasingCases(h.c, a)
+	return a
+}
+
+// keptEpochs is how long after its exit a validator is still talked about: a day.
+func (h health) keptEpochs() int { return int(rules.Day/h.c.Chain.Epoch()) + 1 }
+
+// recentExit selects validators that are to exit, or exited within the last day. The
+// value is the epoch of the exit.
+func (h health) recentExit() string {
+	return fmt.Sprintf("(%s >%s (%s - %d))",
+		h.once(h.of(mixin.Validator, "exit_epoch")), perNetwork(mixin.Validator), h.once(h.series("ethereum_chain_epoch")), h.keptEpochs())
+}
+
+// slashed must not page for ever: the registry says slashed long after everybody knows.
+func (h health) slashed() Alert {
+	a := Alert{
+		Name: "ValidatorSlashed", Severity: mixin.Critical,
+		Expr: fmt.Sprintf("%s == 1 and %s or %s", h.once(h.of(mixin.Validator, "slashed")), h.recentExit(),
+			h.unlessIndividual(h.once(h.series("ethereum_group_validators", everything, `status="active_slashed"`), "status")+" > 0")),
+		For:     h.wait(),
+		Summary: "A validator has been slashed.",
+		Description: "{{ if $labels.validator_index }}" + subject(mixin.Validator) + " has been slashed" +
+			"{{ else }}" + subject(mixin.Group) + " has {{ $value }} slashed validators that have not exited yet{{ end }} (threshold 1).",
+		Action:    "Stop every validator client that has this validator's key or was set up the same way, until it is known which two signed.",
+		Dashboard: mixin.OverviewDashboard,
+		Blames:    true,
+		Runbook:   slashedRunbook(),
+	}
+	a.Cases = slashedCases(h.c, a)
+	return a
+}
+
+func (h health) exiting() Alert {
+	status := h.once(h.of(mixin.Validator, "status", `status=~"active_exiting|exited_unslashed"`), "status")
+	a := Alert{
+		Name: "ValidatorExiting", Severity: mixin.Warning,
+		Expr: fmt.Sprintf("%s and %s or %s", h.recentExit(), status,
+			h.unlessIndividual(h.once(h.series("ethereum_group_validators", everything, `status="active_exiting"`), "status")+" > 0")),
+		For:     h.wait(),
+		Summary: "A validator leaves the chain.",
+		Description: "{{ if $labels.validator_index }}" + subject(mixin.Validator) + ` exits at epoch {{ $value | printf "%.0f" }}` +
+			"{{ else }}" + subject(mixin.Group) + " has {{ $value }} validators that are exiting{{ end }} (threshold 1).",
+		Action:    "Make sure that the exit was wanted. It cannot be undone; keep the validator running until it is over.",
+		Dashboard: mixin.ValidatorsDashboard,
+		Runbook:   exitingRunbook(),
+	}
+	a.Cases = exitingCases(h.c, a)
+	return a
+}
+
+// unknownFor is long enough for a deposit's first steps, short enough for a typing error.
+const unknownFor = time.Hour
+
+func (h health) unknown() Alert {
+	a := Alert{
+		Name: "ValidatorUnknown", Severity: mixin.Warning,
+		Expr:        h.once(h.series("ethereum_group_validators", everything, `status="unknown"`), "status") + " > 0",
+		For:         max(unknownFor, h.wait()),
+		Summary:     "A key of the watch list is not known to the chain.",
+		Description: subject(mixin.Group) + " has {{ $value }} keys that the chain does not know (threshold 1). Nothing is watched of them.",
+		Action:      "Compare the watch list with the deposits: a typing error, another network, or a deposit that is still in the queue.",
+		Dashboard:   mixin.OverviewDashboard,
+		Runbook:     unknownRunbook(),
+	}
+	a.Cases = unknownCases(h.c, a)
+	return a
+}
+
+// changedFor is how long a change of credentials is told.
+const changedFor = time.Hour
+
+// credentialsChanged compares the types now with those that were seen in the hour
+// before the last. A key that was not watched then has nothing to be compared with.
+func (h health) credentialsChanged() Alert {
+	kept := []string{"job", "network", "validator_index", "pubkey", "withdrawal_type"}
+	if l := h.c.Select.ClusterLabel; l != "" {
+		kept = append(kept, l)
+	}
+	info := h.series("ethereum_validator_info")
+	seen := func(query string) string { return fmt.Sprintf("max by (%s) (%s)", strings.Join(kept, ", "), query) }
+	hour := mixin.Duration(changedFor)
+	before := seen(fmt.Sprintf("last_over_time(%s[%s] offset %s)", info, hour, hour))
+	a := Alert{
+		Name: "ValidatorWithdrawalCredentialsChanged", Severity: mixin.Critical,
+		Expr:    fmt.Sprintf("%s unless %s and ignoring (withdrawal_type) %s", seen(info), before, before),
+		For:     h.wait(),
+		Summary: "A validator's withdrawal credentials are of another type than before.",
+		Description: subject(mixin.Validator) + " has withdrawal credentials of the type {{ $labels.withdrawal_type }}; an hour ago they were of another one" +
+			" (threshold: any change).",
+		Action:    "Make sure that the change was wanted. If it was not, somebody else has the withdrawal key: move what it still protects.",
+		Dashboard: mixin.ValidatorsDashboard,
+		Runbook:   credentialsChangedRunbook(),
+	}
+	a.Cases = credentialsChangedCases(h.c, a)
+	return a
 }
