@@ -58,7 +58,7 @@ func base() Config {
 			RunbookURL: "https://github.com/ethereum-validator-monitor/validator-monitor/blob/main/docs/runbooks/",
 			Validators: ValidatorThresholds{
 				EffectivenessLow: 0.95, EffectivenessCritical: 0.8, BelowNetwork: 0.02, ParticipationLow: 0.95,
-				MissedStreak: 3, GroupDownShare: 0.4, GroupDownMinimum: 1,
+				MissedStreak: 3, GroupDownShare: 0.4, GroupDownMinimum: 2,
 				BalanceRange: 6 * time.Hour, For: 10 * time.Minute, NetworkTrouble: 0.2,
 			},
 			Proposals: ProposalThresholds{Upcoming: 10 * time.Minute, SyncParticipationLow: 0.9, SyncMissing: 0.5},
