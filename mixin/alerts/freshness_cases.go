@@ -7,10 +7,10 @@ import (
 	"github.com/ethereum-validator-monitor/validator-monitor/mixin"
 )
 
-// sparse is a scenario for what takes hours: as few steps as Prometheus' memory of
-// samples allows.
-func sparse(c mixin.Config, lasts time.Duration) scenario {
-	return scenarioOf(c, max(c.Chain.ScrapeInterval, 4*time.Minute), lasts)
+// sparse is a scenario for what takes hours: as few steps as the alert's wait and
+// Prometheus' memory of samples allow.
+func sparse(c mixin.Config, wait, lasts time.Duration) scenario {
+	return scenarioOf(c, min(wait, 4*time.Minute), lasts)
 }
 
 func staleCases(c mixin.Config, a Alert, limit time.Duration) []Case {
@@ -98,7 +98,7 @@ func exporterDownCases(c mixin.Config, a Alert) []Case {
 }
 
 func windowIncompleteCases(c mixin.Config, a Alert) []Case {
-	s := sparse(c, 2*a.For)
+	s := sparse(c, a.For, 2*a.For)
 	whole := func(replica, values string) Series {
 		return s.own(replica, "validator_exporter_window_complete", values)
 	}

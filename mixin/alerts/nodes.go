@@ -99,6 +99,18 @@ func human(d time.Duration) string {
 	return fmt.Sprintf("%dd %dh %dm %ds", s/86400, s/3600%24, s/60%60, s%60)
 }
 
+// humanize writes a number as humanize does in templates, from 1 up.
+func humanize(x float64) string {
+	prefix := ""
+	for _, p := range []string{"k", "M", "G", "T", "P"} {
+		if x < 1000 {
+			break
+		}
+		prefix, x = p, x/1000
+	}
+	return fmt.Sprintf("%.4g%s", x, prefix)
+}
+
 const second = "b" // the name of the other replica
 
 // exactLabels are the labels that a list of matchers gives exactly: all that absent()
