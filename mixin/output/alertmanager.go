@@ -86,59 +86,112 @@ func severities(groups []rulefmt.RuleGroup) map[string]mixin.Severity {
 	return out
 }
 
-// inhibition says that while any of sources fires, it goes without saying that targets
+// inhibition says that while one of sources fires, it goes without saying that targets
 // do, too, where the labels in equal agree. The cluster's label always must.
-//
-// There is none with ChainParticipationLow or ChainFinalityDelayed as source: alerts
-// that blame a validator look at the network themselves, and what fires none the less
-// is that validator's own trouble.
 type inhibition struct {
 	why              string
 	sources, targets []string
 	equal            []string
 }
 
+// inhibitions lists what follows from what. What is missing here is missing on purpose:
+//
+//   - Nothing follows from ChainParticipationLow or ChainFinalityDelayed. Alerts that
+//     blame a validator look at the network themselves, and what fires none the less is
+//     that validator's own trouble.
+//   - Data that is old silences warnings about validators, but no page: who was told
+//     that validators are down must not hear that they are well because nobody looks.
+//   - Nothing follows from ValidatorWindowIncomplete: the epochs that are there are true.
 func inhibitions(c mixin.Config) []inhibition {
-	validator := []string{"network", "validator_index"}
-	group := []string{"network", "group_by", "group"}
-	level := group
+	var (
+		validator = []string{"network", "validator_index"}
+		group     = []string{"network", "group_by", "group"}
+		job       = []string{"job"}
+		node      = []string{"job", "endpoint"}
+		process   = append([]string{"job"}, c.Select.ReplicaLabels...)
+	)
+	level, down := group, "ValidatorGroupDown"
 	if c.Level == mixin.Validator {
-		level = validator
+		level, down = validator, "ValidatorDown"
 	}
-	process := append([]string{"job"}, c.Select.ReplicaLabels...)
-	all := []inhibition{
+	const twin = "The critical twin says it."
+	return []inhibition{
+		{twin, []string{"ValidatorEffectivenessCritical"}, []string{"ValidatorEffectivenessLow"}, level},
+		{twin, []string{"ValidatorEffectivenessBudgetBurnFast"}, []string{"ValidatorEffectivenessBudgetBurnSlow"}, group},
+		{twin, []string{"ValidatorSnapshotStaleCritical"}, []string{"ValidatorSnapshotStale"}, []string{"job", "network"}},
+		{twin, []string{"BeaconAPILatencyCritical"}, []string{"BeaconAPILatencyHigh"}, []string{"job", "endpoint", "operation"}},
+		{twin, []string{"MemoryCritical"}, []string{"MemoryHigh"}, process},
 		{
-			"The critical twin says it.",
-			[]string{"ValidatorEffectivenessCritical"},
-			[]string{"ValidatorEffectivenessLow"},
+			"Who is down earns nothing and loses balance.",
+			[]string{down},
+			[]string{
+				"ValidatorEffectivenessCritical", "ValidatorEffectivenessLow", "ValidatorEffectivenessBelowNetwork", "ValidatorParticipationLow",
+				"ValidatorBalanceDecreasing",
+			},
 			level,
 		},
 		{
-			"The critical twin says it.",
-			[]string{"ValidatorEffectivenessBudgetBurnFast"},
-			[]string{"ValidatorEffectivenessBudgetBurnSlow"},
+			"A group that is down uses up its budget.",
+			[]string{"ValidatorGroupDown"},
+			[]string{"ValidatorEffectivenessBudgetBurnFast", "ValidatorEffectivenessBudgetBurnSlow"},
 			group,
 		},
 		{
-			"The critical twin says it.",
-			[]string{"BeaconAPILatencyCritical"},
-			[]string{"BeaconAPILatencyHigh"},
-			[]string{"endpoint", "operation"},
+			"Who is slashed has to exit.",
+			[]string{"ValidatorSlashed"},
+			[]string{"ValidatorExiting"},
+			[]string{"network", "group_by", "group", "validator_index"},
 		},
 		{
-			"The critical twin says it.",
-			[]string{"ValidatorSnapshotStaleCritical"},
-			[]string{"ValidatorSnapshotStale"},
-			[]string{"network"},
+			"What is said of validators is old.",
+			[]string{"ValidatorExporterDown", "BeaconNodesAllDown", "ValidatorSnapshotStaleCritical"},
+			[]string{
+				"ValidatorEffectivenessLow", "ValidatorEffectivenessBelowNetwork", "ValidatorParticipationLow", "ValidatorBalanceDecreasing",
+				"ValidatorEffectivenessBudgetBurnSlow", "ValidatorSyncCommitteeParticipationLow",
+				"ValidatorProposalUpcoming", "ValidatorSyncCommitteeUpcoming",
+			},
+			job,
 		},
 		{
-			"The critical twin says it.",
-			[]string{"MemoryCritical"},
-			[]string{"MemoryHigh"},
-			process,
+			"Without a beacon node there is nothing to collect.",
+			[]string{"BeaconNodesAllDown"},
+			[]string{
+				"ValidatorSnapshotStale", "ValidatorSnapshotStaleCritical", "ValidatorCollectionFailing",
+				"BeaconAPIErrorRateHigh", "BeaconAPIRetriesExhausted",
+			},
+			job,
+		},
+		{
+			"All that is asked of a node that is down fails.",
+			[]string{"BeaconNodeDown"},
+			[]string{"BeaconAPIErrorRateHigh"},
+			node,
+		},
+		{
+			"A node that syncs is behind, and follows blocks before it has checked them.",
+			[]string{"BeaconNodeSyncing"},
+			[]string{"BeaconHeadStalled", "BeaconNodeOptimistic"},
+			node,
+		},
+		{
+			"Without its execution client a node cannot check blocks.",
+			[]string{"BeaconExecutionOffline"},
+			[]string{"BeaconNodeOptimistic"},
+			node,
+		},
+		{
+			"Connections that never come back use up the pool.",
+			[]string{"RollupPoolLeak"},
+			[]string{"RollupPoolExhausted"},
+			job,
+		},
+		{
+			"What cannot be written is missing.",
+			[]string{"RollupWriteFailures"},
+			[]string{"RollupLagging"},
+			job,
 		},
 	}
-	return all
 }
 
 // inhibitRules are Alertmanager's rules for inhibitions. A source silences only what is
