@@ -308,11 +308,9 @@ Nothing is overwritten. But one of the two values is wrong, and it may be the on
 
 The receiver logs the key and both values. Do two exporters show different things right now?
 
-	max without (instance, pod) (ethereum_group_window_attestations_expected) != min without (instance, pod) (ethereum_group_window_attestations_expected)
+	count by (network, group_by, group, window) (count_values by (network, group_by, group, window) ("value", ethereum_group_window_attestations_expected)) > 1
 	validator_exporter_build_info
-	validator_exporter_watched_validators
-
-Put your own replica labels in place of «instance» and «pod».`,
+	validator_exporter_watched_validators`,
 			Mitigation: `
 - Different watch lists or labels for the same group: give all exporters the same file.
 - The watch list changed within the window: what is stored is the group as it was first reported; from the next window on it is

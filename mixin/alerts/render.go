@@ -304,7 +304,7 @@ func uncovered(sections []Section) []string {
 				for _, f := range k.Firing {
 					fires = true
 					waits = waits || slices.ContainsFunc(k.Silent, func(at time.Duration) bool {
-						return at < f.At && f.At-at <= a.For
+						return at < f.At && f.At-at <= max(a.For, k.Step) // a wait shorter than a step takes one
 					})
 				}
 			}

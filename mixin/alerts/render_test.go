@@ -247,7 +247,7 @@ func TestGapsAreFound(t *testing.T) {
 		{"fires at once", func(a *Alert) { a.Cases[0].Silent = nil }, []string{
 			"ThingDown: no case in which it is silent less than its wait before it fires",
 		}},
-		{"silent long before", func(a *Alert) { a.For = 29 * time.Second }, []string{
+		{"silent long before", func(a *Alert) { a.For = 59 * time.Second; a.Cases[0].Silent[0] = 0 }, []string{
 			"ThingDown: no case in which it is silent less than its wait before it fires",
 		}},
 		{"always fires", func(a *Alert) { a.Cases = a.Cases[:1]; a.Blames = false }, []string{
