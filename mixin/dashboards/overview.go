@@ -138,7 +138,7 @@ func effectivenessGauge(c mixin.Config, title, description, expr string) *panel 
 	warn, good := c.Dashboards.EffectivenessWarn, c.Dashboards.EffectivenessGood
 	description += fmt.Sprintf(" Yellow from %s, green from %s.", percent(warn), percent(good))
 	// The dial begins as far below the warning as that is below the whole.
-	low := max(0, math.Round(200*warn)/100-1)
+	low := max(0, (math.Round(200*warn)-100)/100)
 	return newGauge(title, description, unitRatio, low, 1, now(expr, "")).
 		digits(2).base(red, at(warn, yellow), at(good, green))
 }
