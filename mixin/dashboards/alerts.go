@@ -122,21 +122,24 @@ func firedLately(c mixin.Config, s selectors) section {
 }
 
 func validatorIssues(c mixin.Config, s selectors) section {
-	whole := func(counter string) string { return s.once(rose(s.group(counter))) }
-	lately := func(counter string) string { return s.increase(s.group(counter), c.Recording.Short) }
-	missedBlocks := fmt.Sprintf("round(clamp_min(%s - %s, 0))", whole("ethereum_group_blocks_expected_total"), whole("ethereum_group_blocks_proposed_total"))
-	missedLately := fmt.Sprintf("clamp_min(%s - %s, 0)", lately("ethereum_group_blocks_expected_total"), lately("ethereum_group_blocks_proposed_total"))
-	orphaned := "round(" + whole("ethereum_group_blocks_orphaned_observed_total") + ")"
+	rises := func(counter, d string) string {
+		return fmt.Sprintf("increase(%s[%s])", s.group("ethereum_group_"+counter+"_total"), d)
+	}
+	// Of one and the same replica: another may have started later and seen less.
+	missed := func(d string) string {
+		return "clamp_min(" + s.once(rises("blocks_expected", d)+" - "+rises("blocks_proposed", d)) + ", 0)"
+	}
+	lost := func(d string) string { return s.once(rises("blocks_orphaned_observed", d)) }
 	down := orZero(aggregate("count", s.members(s.onceBy(s.chain("ethereum_validator_missed_attestation_streak"), "network", "validator_index"))+
 		fmt.Sprintf(" >= %d", c.Alerts.Validators.MissedStreak)))
 	return newSection("Validators of the group",
 		line(4,
 			newStat("Proposals missed", "Blocks of the group over the time range shown, in settled epochs, that are not on the canonical chain.",
-				unitCount, now(missedBlocks, s.legend("missed"))).digits(0).base(green, at(1, red)),
+				unitCount, now("round("+missed("$__range")+")", s.legend("missed"))).digits(0).base(green, at(1, red)),
 			newStat("Proposals missing now", "Blocks of the group in epochs that are not settled yet without a canonical block.",
 				unitCount, now(s.once(s.group("ethereum_group_blocks_missed_unsettled")), s.legend("missing"))).base(green, at(1, red)),
 			newStat("Blocks orphaned", "Blocks of the group over the time range shown that an exporter saw as canonical and that were reorged out later.",
-				unitCount, now(orphaned, s.legend("orphaned"))).digits(0).base(green, at(1, orange)),
+				unitCount, now("round("+lost("$__range")+")", s.legend("orphaned"))).digits(0).base(green, at(1, orange)),
 			newStat("Validators down", fmt.Sprintf("Validators of the group that missed at least %d attestations in a row. Above the exporter's limit of individual series it stays 0: the table below has the worst.", c.Alerts.Validators.MissedStreak),
 				unitCount, now(down, "down")).base(green, at(1, red)),
 			newStat("Slashed", "Validators of the group that have been slashed, ever.",
@@ -157,8 +160,8 @@ func validatorIssues(c mixin.Config, s selectors) section {
 			newGraph("Blocks missed and orphaned",
 				fmt.Sprintf("Blocks of the group that are not on the canonical chain (settled epochs), and blocks that were seen and reorged out, in the %s before.", s.settled()),
 				unitCount,
-				over(missedLately, s.legend("missed")),
-				over(s.increase(s.group("ethereum_group_blocks_orphaned_observed_total"), c.Recording.Short), s.legend("orphaned"))).from(0).bars()))
+				over(missed(s.settled()), s.legend("missed")),
+				over(lost(s.settled()), s.legend("orphaned"))).from(0).bars()))
 }
 
 // offences tells the watched validators that fail a duty now, in the terms of
