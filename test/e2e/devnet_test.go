@@ -115,6 +115,10 @@ func (*chain) pause()  {} // a real chain goes on
 func (*chain) resume() {}
 
 func (s scenario) run(t *testing.T) seen {
+	var proofs []*proof
+	if s.proveMixin {
+		proofs = renderProofs(t, s.shape, s.windowEpochs)
+	}
 	last := (uint64(s.epochs)+1)*s.shape.SlotsPerEpoch + 2 // slot at which the last epoch settles
 	ctx, cancel := context.WithTimeout(t.Context(), time.Duration(last)*s.shape.SlotDuration+6*time.Minute)
 	defer cancel()
@@ -134,9 +138,8 @@ func (s scenario) run(t *testing.T) seen {
 		interval: time.Second,
 	})
 
-	var proofs []*proof
-	if s.proveMixin {
-		proofs = startProofs(t, s.shape, r)
+	for _, p := range proofs {
+		p.start(t, r)
 	}
 
 	seed := rand.Uint64()
