@@ -5,7 +5,9 @@ import "time"
 // Presets returns the sets of knobs that are rendered and committed.
 func Presets() []Config { return []Config{Solo(), Operator()} }
 
-// Solo is for one to a few keys at home: thresholds in time, for each validator.
+// Solo is for one to a few keys at home: thresholds in time, for each validator. An hour
+// has nine attestations of a validator, so one that was missed costs more than a tenth of
+// the hour: thresholds are such that nobody hears of it before the second.
 func Solo() Config {
 	c := base()
 	c.Preset = "solo"
@@ -57,7 +59,7 @@ func base() Config {
 		Alerts: Alerts{
 			RunbookURL: "https://github.com/ethereum-validator-monitor/validator-monitor/blob/main/docs/runbooks/",
 			Validators: ValidatorThresholds{
-				EffectivenessLow: 0.95, EffectivenessCritical: 0.8, BelowNetwork: 0.02, ParticipationLow: 0.95,
+				EffectivenessLow: 0.85, EffectivenessCritical: 0.6, BelowNetwork: 0.02, ParticipationLow: 0.85,
 				MissedStreak: 3, GroupDownShare: 0.4, GroupDownMinimum: 2,
 				BalanceRange: 6 * time.Hour, For: 10 * time.Minute, NetworkTrouble: 0.2,
 			},
