@@ -38,7 +38,7 @@ func alertNames(c mixin.Config) []string {
 // alerting selects what Prometheus records of this mixin's alerts: ALERTS, or
 // ALERTS_FOR_STATE with the time since which each is active.
 func (s selectors) alerting(metric string, matchers ...string) string {
-	return selector(metric, append(append(s.cluster(), matches("alertname", strings.Join(alertNames(s.c), "|"))), matchers...)...)
+	return selector(metric, append(append(s.cluster(), matches("alertname", strings.Join(s.alertNames(), "|"))), matchers...)...)
 }
 
 func (s selectors) alertsIn(state string, matchers ...string) string {

@@ -10,7 +10,11 @@ import (
 )
 
 // selectors writes PromQL that keeps to Config's selectors and to the variables chosen.
-type selectors struct{ c mixin.Config }
+type selectors struct {
+	c mixin.Config
+	// alertNames is asked only by who needs it: making the alerts makes all their cases.
+	alertNames func() []string
+}
 
 // scraped selects a series of any exporter, whatever is chosen.
 func (s selectors) scraped(metric string, matchers ...string) string {

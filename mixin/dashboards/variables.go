@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"strings"
+	"sync"
 
 	"github.com/grafana/grafana-foundation-sdk/go/common"
 	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
@@ -192,4 +193,6 @@ func option(text, value string) *dashboard.VariableOption {
 }
 
 // newSelectors is what a dashboard's file begins with.
-func newSelectors(c mixin.Config) selectors { return selectors{c} }
+func newSelectors(c mixin.Config) selectors {
+	return selectors{c, sync.OnceValue(func() []string { return alertNames(c) })}
+}
