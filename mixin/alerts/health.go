@@ -93,19 +93,21 @@ func (h health) participationLow() Alert {
 	return a
 }
 
-// down fires at a streak of missed attestations, most of which are known to be the
-// validator's own fault. Where validators have no series of their own, the cause is not
+// down fires at a streak of missed attestations when more were lost by the validator's own
+// fault than to the network in that time. Where validators have no series of their own, the cause is not
 // known, so that the network must have been well all the time instead.
 func (h health) down() Alert {
 	n := h.c.Alerts.Validators.MissedStreak
 	// Two epochs more than the streak, since counters rest for some slots at a window's end.
 	over := time.Duration(n+2) * h.c.Chain.Epoch()
 	streak := h.latest(h.of(mixin.Validator, "missed_attestation_streak"), own(mixin.Validator)...)
-	ownFault := h.rise(h.of(mixin.Validator, "attestation_votes_lost_total", `vote="target"`, `cause="missing"`), over)
+	lost := func(cause string) string {
+		return h.rise(h.of(mixin.Validator, "attestation_votes_lost_total", `vote="target"`, fmt.Sprintf("cause=%q", cause)), over)
+	}
 	offenders := h.latest(h.series("ethereum_validator_offender", `offence="missed_attestation_streak"`), "validator_index", "offence")
 	a := Alert{
 		Name: "ValidatorDown", Severity: mixin.Critical,
-		Expr: fmt.Sprintf("%s >= %d and ignoring (vote, cause) (%s > %d / 2)", streak, n, ownFault, n) +
+		Expr: fmt.Sprintf("%s >= %d and ignoring (vote) (%s - ignoring (cause) %s > 0.5)", streak, n, lost("missing"), lost("network")) +
 			fmt.Sprintf(" or max without (offence) (%s) >= %d and%s (min_over_time(%s[%s]) > 1 - %v)",
 				offenders, n, ignoring(own(mixin.Validator)),
 				rules.NetworkShortParticipation(h.c), mixin.Duration(over), h.c.Alerts.Validators.NetworkTrouble),
@@ -126,9 +128,9 @@ func (h health) down() Alert {
 func (h health) groupDown() Alert {
 	t := h.c.Alerts.Validators
 	overdue := h.latest(h.of(mixin.Group, "attestations_overdue"), own(mixin.Group)...)
-	active := h.latest(h.of(mixin.Group, "validators", `status=~"active_.+"`), "group_by", "group", "status")
+	active := h.once(h.of(mixin.Group, "validators", `status=~"active_.+"`))
 	network := fmt.Sprintf("%s / (%s > 0)",
-		h.latest(h.series("ethereum_network_attestations_overdue")), h.latest(h.series("ethereum_network_active_validators")))
+		h.latest(h.series("ethereum_network_attestations_overdue")), h.once(h.series("ethereum_network_active_validators")))
 	a := Alert{
 		Name: "ValidatorGroupDown", Severity: mixin.Critical,
 		Expr: fmt.Sprintf("%s / (sum without (status) (%s) > 0) -%s (%s) > %v and %s >= %d unless%s (%s > %v)",

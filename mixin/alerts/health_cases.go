@@ -110,7 +110,8 @@ type misses struct {
 func missesOf(c mixin.Config) misses {
 	// The scenario lasts for three epochs longer than it takes to reach the threshold.
 	const from = 2
-	return misses{scenarioOf(c, c.Chain.ScrapeInterval, time.Duration(from+c.Alerts.Validators.MissedStreak+3)*c.Chain.Epoch()), from}
+	step := min(4*c.Chain.ScrapeInterval, c.Recording.Interval)
+	return misses{scenarioOf(c, step, time.Duration(from+c.Alerts.Validators.MissedStreak+3)*c.Chain.Epoch()), from}
 }
 
 // epoch is how many epochs have settled at a step.
@@ -174,26 +175,27 @@ func downCases(c mixin.Config, a Alert) []Case {
 			[]Series{
 				m.head(), m.elsewhere(m.head(), "b"), m.streak(first, never), m.streak("b", never),
 				m.lost("missing", every), m.elsewhere(m.lost("missing", every), "b"),
+				m.lost("network", none), m.elsewhere(m.lost("network", none), "b"),
 			}, told(missed)),
-		m.fires("fires at the end of a window", a, at, []Series{m.head(), m.streak(first, never), window}, told(missed)),
+		m.fires("fires at the end of a window", a, at, []Series{m.head(), m.streak(first, never), window, m.lost("network", none)}, told(missed)),
 		m.fires("fires for an offender above the individual limit", a, at,
 			append(m.network(0), m.head(), m.offender("missed_attestation_streak", m.values(func(step int) (float64, bool) {
 				return float64(min(8, m.count(step))), m.count(step) > 0
 			}))), told(missed)),
 		m.silent("is silent when one less than the threshold is missed in a row, again and again",
-			[]Series{m.head(), m.streak(first, n-1), m.lost("missing", every)}),
+			[]Series{m.head(), m.streak(first, n-1), m.lost("missing", every), m.lost("network", none)}),
 		m.silent("is silent when the network lost them all",
 			[]Series{m.head(), m.streak(first, never), m.lost("missing", none), m.lost("network", every)}),
 		m.silent("is silent when the network lost as many as the validator itself",
 			[]Series{
-				m.head(), m.streak(first, n),
-				m.lost("missing", func(missed int) int { return missed / (2 * (n + 3)) * n / 2 }), m.lost("network", every),
+				m.head(), m.streak(first, never),
+				m.lost("missing", func(missed int) int { return missed / 2 }), m.lost("network", func(missed int) int { return (missed + 1) / 2 }),
 			}),
 		m.silent("is silent about offenders when the network misses more than the threshold",
 			append(m.network(c.Alerts.Validators.NetworkTrouble+hair), m.head(), m.offender("missed_attestation_streak", m.constant(8)))),
 		m.silent("is silent about what only a hanging replica still shows",
 			append(hung, m.head(), m.series("ethereum_validator_missed_attestation_streak", m.constant(0), m.names(mixin.Validator)...),
-				m.lost("missing", every))),
+				m.lost("missing", every), m.lost("network", none))),
 	}
 }
 

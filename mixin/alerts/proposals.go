@@ -36,12 +36,18 @@ const (
 // longer by the counters. It keeps firing for an epoch, since counters rest for some
 // slots at a window's end. Blocks that were seen and then reorged out have an alert of
 // their own.
+//
+// A run of empty slots is the network's. After one nobody can tell at first whose fault
+// it was, so what is not settled is left alone. The counters can: when in one epoch about
+// as many of all proposals were missed as the head lagged, it was the network; when only
+// this exporter's nodes stood still, the others proposed.
 func (d duties) proposalMissed() Alert {
 	a := Alert{
 		Name: "ValidatorProposalMissed", Severity: mixin.Critical,
-		Expr: fmt.Sprintf("(%s or %s) or %s",
-			d.missedUnsettled(mixin.Validator), d.missedSettled(mixin.Validator),
-			d.unlessIndividual(d.missedUnsettled(mixin.Group)+" or "+d.missedSettled(mixin.Group))),
+		Expr: fmt.Sprintf("%s unless%s (%s > %d) or %s unless%s ((%s > %d) - %s < 1.5) unless%s (%s < 1 - %v)",
+			d.eachOrAll(d.missedUnsettled), whose, d.lag(unsettledEpochs*d.c.Chain.Epoch()), emptyRun,
+			d.eachOrAll(d.missedSettled), whose, d.lag(toldFor+unsettledEpochs*d.c.Chain.Epoch()), emptyRun, d.worstEpoch(),
+			whose, rules.Ratio(mixin.Network, rules.Proposals, rules.Hour), d.c.Alerts.Validators.NetworkTrouble),
 		For: d.wait(), KeepFiringFor: d.c.Chain.Epoch(),
 		Summary:     "A block proposal was missed.",
 		Description: subjects() + ` missed {{ $value | printf "%.0f" }} block proposals (threshold 1).`,
@@ -54,27 +60,41 @@ func (d duties) proposalMissed() Alert {
 	return a
 }
 
-// missedUnsettled are missed proposals of epochs that have not settled. After a run of
-// empty slots nobody can tell yet whose fault it was: the counters will.
-func (d duties) missedUnsettled(l mixin.Level) string {
-	over := 3 * d.c.Chain.Epoch() // at most two epochs and a few slots are not settled
-	missed := d.latest(d.single(l, "blocks_missed_unsettled"), own(l)...)
-	return fmt.Sprintf("%s - %s > 0.5 unless%s (%s > %d)",
-		missed, d.orphaned(l, over), ignoring(own(l)), d.lag(over), emptyRun)
+// whose joins a validator's or a group's series with the network's.
+const whose = " ignoring (validator_index, group_by, group)"
+
+// unsettledEpochs is more than can be unsettled: two epochs and a few slots.
+const unsettledEpochs = 3
+
+// eachOrAll is a condition on each validator, or on the group of everything where
+// validators have no series of their own.
+func (d duties) eachOrAll(condition func(l mixin.Level) string) string {
+	return fmt.Sprintf("(%s or %s)", condition(mixin.Validator), d.unlessIndividual(condition(mixin.Group)))
 }
 
-// missedSettled are missed proposals that settled within the last hour. They are the
-// network's when the head lagged and about as many of all proposals were missed; when
-// only this exporter's nodes lagged, the others proposed.
-func (d duties) missedSettled(l mixin.Level) string {
-	over := toldFor + 3*d.c.Chain.Epoch()
-	missed := d.increase(l, "blocks_expected") + " - " + d.increase(l, "blocks_proposed")
-	others := d.increase(mixin.Network, "blocks_expected") + " - " + d.increase(mixin.Network, "blocks_proposed")
-	return fmt.Sprintf("%s - %s > 0.5 unless%s (%s > %d and %s - (%s) < 2) unless%s (%s < 1 - %v)",
-		missed, d.orphaned(l, over),
-		ignoring(own(l)), d.lag(over), emptyRun, d.lag(over), others,
-		ignoring(own(l)), rules.Ratio(mixin.Network, rules.Proposals, rules.Hour), d.c.Alerts.Validators.NetworkTrouble)
+// missedUnsettled are missed proposals of epochs that have not settled.
+func (d duties) missedUnsettled(l mixin.Level) string {
+	return fmt.Sprintf("%s - %s > 0.5",
+		d.latest(d.single(l, "blocks_missed_unsettled"), own(l)...), d.orphaned(l, unsettledEpochs*d.c.Chain.Epoch()))
 }
+
+// missedSettled are missed proposals that settled within the last hour.
+func (d duties) missedSettled(l mixin.Level) string {
+	return fmt.Sprintf("%s - %s - %s > 0.5",
+		d.increase(l, "blocks_expected"), d.increase(l, "blocks_proposed"), d.orphaned(l, toldFor+unsettledEpochs*d.c.Chain.Epoch()))
+}
+
+// worstEpoch is how many of all proposals were missed in the worst epoch of those that
+// settled within the last hour.
+func (d duties) worstEpoch() string {
+	return fmt.Sprintf("max_over_time((%s - %s)[%s:%s])",
+		d.rise(d.of(mixin.Network, "blocks_expected_total"), d.newest()), d.rise(d.of(mixin.Network, "blocks_proposed_total"), d.newest()),
+		mixin.Duration(toldFor), mixin.Duration(d.c.Chain.ScrapeInterval))
+}
+
+// newest is a range that holds the step of counters for the newest settled epoch,
+// wherever in the epoch it is looked at.
+func (d duties) newest() time.Duration { return d.c.Chain.Epoch() + 2*d.c.Chain.ScrapeInterval }
 
 // orphaned are blocks that this exporter saw being reorged out.
 func (d duties) orphaned(l mixin.Level, over time.Duration) string {
@@ -126,7 +146,7 @@ func (d duties) proposalUpcoming() Alert {
 	}
 	a := Alert{
 		Name: "ValidatorProposalUpcoming", Severity: mixin.Info,
-		Expr:        next(mixin.Validator) + " or " + d.unlessIndividual(next(mixin.Group)),
+		Expr:        d.eachOrAll(next),
 		For:         d.wait(),
 		Summary:     "A block proposal is due soon.",
 		Description: subjects() + " proposes a block in {{ $value | humanizeDuration }} (threshold " + mixin.Duration(within) + ").",
@@ -177,11 +197,9 @@ func (d duties) syncMissing() Alert {
 		d.rise(d.of(mixin.Network, "blocks_proposed_total"), c.Recording.Short))
 	slots := fmt.Sprintf("(%s - %d * %s - %d)",
 		d.once(d.series("ethereum_chain_head_slot")), n, d.once(d.series("ethereum_chain_settled_epoch")), n-1)
-	// The newest settled epoch, wherever in the epoch it is looked at.
-	newest := c.Chain.Epoch() + 2*c.Chain.ScrapeInterval
 	network := fmt.Sprintf("1 - %s / (%s > 0)",
-		d.rise(d.of(mixin.Network, "sync_committee_included_total"), newest),
-		d.rise(d.of(mixin.Network, "sync_committee_expected_total"), newest))
+		d.rise(d.of(mixin.Network, "sync_committee_included_total"), d.newest()),
+		d.rise(d.of(mixin.Network, "sync_committee_expected_total"), d.newest()))
 	a := Alert{
 		Name: "ValidatorSyncCommitteeMissing", Severity: mixin.Critical,
 		Expr: fmt.Sprintf("%s / (%s *%s %s) >= %v unless%s (%s > %v)",

@@ -105,7 +105,7 @@ func proposalMissedCases(c mixin.Config, a Alert) []Case {
 
 	settled := proposing{scenarioOf(c, c.Recording.Interval, 3*toldFor+a.For+a.KeepFiringFor)}
 	at := settled.after(toldFor) + 2
-	const steps = 2
+	const steps = 1
 	empty := steps * settled.slots()
 	lost := append(settled.settled(mixin.Validator, at, 0, 0, index...), settled.status())
 	told1h := settled.fires("fires for an hour by the counters", a, at,
