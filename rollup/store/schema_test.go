@@ -18,6 +18,7 @@ import (
 )
 
 func TestMigrationsGoUpDownAndUpAgain(t *testing.T) {
+	t.Parallel()
 	url := postgres.Database(t)
 	s := openEmpty(t, url)
 	version := func() (have, need int64) {
@@ -65,6 +66,7 @@ func TestMigrationsGoUpDownAndUpAgain(t *testing.T) {
 }
 
 func TestSeveralMigrateAtOnce(t *testing.T) {
+	t.Parallel()
 	url := postgres.Database(t)
 	var said logs
 	var programs sync.WaitGroup
@@ -87,6 +89,7 @@ func TestSeveralMigrateAtOnce(t *testing.T) {
 }
 
 func TestSchemaThatDoesNotFitIsRefused(t *testing.T) {
+	t.Parallel()
 	url := postgres.Database(t)
 	refused := func(s *store.Store, advice string) {
 		t.Helper()
@@ -122,6 +125,7 @@ func TestSchemaThatDoesNotFitIsRefused(t *testing.T) {
 }
 
 func TestEveryWindowFamilyHasASubjectAndAMeasure(t *testing.T) {
+	t.Parallel()
 	url := postgres.Database(t)
 	s := open(t, url)
 	var rows []store.Row
@@ -165,8 +169,12 @@ const partitions = `
 func TestPartitionsAreMonthsInUTCWhateverTheZone(t *testing.T) {
 	for _, zone := range []string{"Pacific/Chatham", "America/St_Johns"} {
 		t.Run(zone, func(t *testing.T) {
-			server := pgtest.Start(t, pgtest.Fast(), pgtest.Setting("timezone", zone))
-			url := server.Database(t)
+			t.Parallel()
+			url := postgres.Database(t)
+			set(t, url, "timezone", zone)
+			if got := ask[string](t, url, `SHOW timezone`); got != zone {
+				t.Fatalf("the server's zone is %s", got)
+			}
 			s := open(t, url)
 			at := func(window time.Time) store.Row {
 				row := expected(1, 1, 1)
@@ -202,6 +210,7 @@ func TestPartitionsAreMonthsInUTCWhateverTheZone(t *testing.T) {
 }
 
 func TestMaintainMakesPartitionsAheadAndDropsOldOnes(t *testing.T) {
+	t.Parallel()
 	url := postgres.Database(t)
 	clock := now
 	s := open(t, url, func(o *store.Options) {
@@ -238,6 +247,7 @@ func TestMaintainMakesPartitionsAheadAndDropsOldOnes(t *testing.T) {
 }
 
 func TestMaintainGoesOnWhereItWasInterrupted(t *testing.T) {
+	t.Parallel()
 	url := postgres.Database(t)
 	clock := now.AddDate(0, -6, 0)
 	s := open(t, url, func(o *store.Options) {
@@ -282,6 +292,7 @@ func TestMaintainGoesOnWhereItWasInterrupted(t *testing.T) {
 
 // Another program may drop a partition that this one believes to be there.
 func TestMissingPartitionIsMadeAgain(t *testing.T) {
+	t.Parallel()
 	url := postgres.Database(t)
 	s := open(t, url)
 	write(t, s, expected(1, 1, 15), expected(1, 30*15, 15))
@@ -290,6 +301,7 @@ func TestMissingPartitionIsMadeAgain(t *testing.T) {
 }
 
 func TestReadersAndWritersGoOnWhilePartitionsAreMade(t *testing.T) {
+	t.Parallel()
 	url := postgres.Database(t)
 	s := open(t, url)
 	write(t, s, expected(1, 1, 15))
@@ -315,6 +327,7 @@ func TestReadersAndWritersGoOnWhilePartitionsAreMade(t *testing.T) {
 }
 
 func TestReaderRoleIsMadeOnceForAllDatabases(t *testing.T) {
+	t.Parallel()
 	for range 2 {
 		url := postgres.Database(t)
 		open(t, url)
@@ -363,6 +376,7 @@ func TestUserWhoMayNotMakeRolesMigratesAndWrites(t *testing.T) {
 }
 
 func TestGenesisOfFurtherNetworks(t *testing.T) {
+	t.Parallel()
 	url := postgres.Database(t)
 	genesis := time.Unix(1700000000, 0)
 	with := func(name string, at time.Time) func(*store.Options) {

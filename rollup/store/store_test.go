@@ -1,20 +1,24 @@
 package store_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math"
 	"math/rand/v2"
+	"net"
 	"os"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"go.uber.org/goleak"
 
 	"github.com/ethereum-validator-monitor/validator-monitor/internal/pgtest"
 	"github.com/ethereum-validator-monitor/validator-monitor/rollup/store"
@@ -136,6 +140,13 @@ func run(t testing.TB, url, sql string) {
 	}
 }
 
+// set changes a default of the database for connections to come.
+func set(t testing.TB, url, name, value string) {
+	t.Helper()
+	database := url[strings.LastIndex(url, "/")+1 : strings.Index(url, "?")]
+	run(t, url, fmt.Sprintf(`ALTER DATABASE %s SET %s = '%s'`, database, name, value))
+}
+
 const storedSamples = `
 	SELECT coalesce(string_agg(name || labels::text || ' ' || extract(epoch FROM window_start)::bigint || ' ' || value, E'\n'
 		ORDER BY name, labels::text, window_start), '')
@@ -162,6 +173,7 @@ func (l *logs) String() string {
 func (l *logs) option(options *store.Options) { options.Logger = slog.New(slog.NewTextHandler(l, nil)) }
 
 func TestRowsAreStoredAsTheyCame(t *testing.T) {
+	t.Parallel()
 	url := postgres.Database(t)
 	s := open(t, url)
 	rows := []store.Row{
@@ -202,6 +214,7 @@ validator mainnet 7 attestations_expected`
 // Every family of completed windows must have a subject and a measure of its own, or it
 // would be in no view.
 func TestSeriesThatNoViewKnowsAreStoredWithoutASubject(t *testing.T) {
+	t.Parallel()
 	url := postgres.Database(t)
 	var said logs
 	s := open(t, url, said.option)
@@ -227,6 +240,7 @@ func TestSeriesThatNoViewKnowsAreStoredWithoutASubject(t *testing.T) {
 }
 
 func TestSeriesGetsItsSubjectOnceItsFamilyIsKnown(t *testing.T) {
+	t.Parallel()
 	url := postgres.Database(t)
 	write(t, open(t, url), expected(7, 2, 15))
 	// As an older program has left it, which did not know the family.
@@ -240,6 +254,7 @@ func TestSeriesGetsItsSubjectOnceItsFamilyIsKnown(t *testing.T) {
 func TestRepeatedRowsAreDuplicates(t *testing.T) {
 	for name, change := range map[string]func(*store.Options){"remembered": func(*store.Options) {}, "looked up": forgetful} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			url := postgres.Database(t)
 			s := open(t, url, change)
 			rows := []store.Row{expected(1, 2, 15), expected(2, 2, 15), expected(1, 1, 15)}
@@ -256,6 +271,7 @@ func TestRepeatedRowsAreDuplicates(t *testing.T) {
 func TestConflictsAreNeverWritten(t *testing.T) {
 	for name, change := range map[string]func(*store.Options){"remembered": func(*store.Options) {}, "looked up": forgetful} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			url := postgres.Database(t)
 			s := open(t, url, change)
 			write(t, s, expected(1, 2, 15), expected(2, 2, 0))
@@ -271,6 +287,7 @@ func TestConflictsAreNeverWritten(t *testing.T) {
 }
 
 func TestAValuePlantedInTheDatabaseIsAConflict(t *testing.T) {
+	t.Parallel()
 	url := postgres.Database(t)
 	s := open(t, url)
 	write(t, s, expected(1, 2, 15))
@@ -282,6 +299,7 @@ func TestAValuePlantedInTheDatabaseIsAConflict(t *testing.T) {
 }
 
 func TestKeysRepeatedWithinABatch(t *testing.T) {
+	t.Parallel()
 	url := postgres.Database(t)
 	s := open(t, url)
 	r := write(t, s, expected(1, 2, 15), expected(2, 2, 15), expected(1, 2, 15), expected(1, 2, 14), expected(1, 1, 14))
@@ -295,6 +313,7 @@ func TestKeysRepeatedWithinABatch(t *testing.T) {
 }
 
 func TestRowsThatCanNeverBeStoredAreRejectedAndTheRestKept(t *testing.T) {
+	t.Parallel()
 	url := postgres.Database(t)
 	s := open(t, url)
 	named := func(name, value string) store.Row {
@@ -343,6 +362,7 @@ func TestRowsThatCanNeverBeStoredAreRejectedAndTheRestKept(t *testing.T) {
 // What Postgres alone knows to be wrong must not keep the rest of a batch out, nor be
 // tried for ever.
 func TestRowsThatPostgresRefusesAreIsolated(t *testing.T) {
+	t.Parallel()
 	url := postgres.Database(t)
 	s := open(t, url)
 	write(t, s, expected(0, 2, 1))
@@ -365,6 +385,7 @@ func TestRowsThatPostgresRefusesAreIsolated(t *testing.T) {
 }
 
 func TestIdentitiesAreNotBurnt(t *testing.T) {
+	t.Parallel()
 	url := postgres.Database(t)
 	s := open(t, url, forgetful)
 	for n := range 5 {
@@ -383,7 +404,9 @@ func TestIdentitiesAreNotBurnt(t *testing.T) {
 // Eight writers, two stores, the same rows in different orders and in overlapping
 // batches: each row is written once and no deadlock is seen.
 func TestConcurrentWritersStoreEachRowOnce(t *testing.T) {
+	t.Parallel()
 	url := postgres.Database(t)
+	set(t, url, "default_transaction_isolation", "serializable") // with which writers would fail each other
 	stores := []*store.Store{open(t, url), open(t, url, forgetful)}
 	var rows []store.Row
 	for validator := range 40 {
@@ -466,10 +489,10 @@ func TestWriteSurvivesKillsAndRestarts(t *testing.T) {
 			}
 		})
 	}
-	for i := range 6 {
+	for i := range 3 {
 		time.Sleep(200 * time.Millisecond)
 		var err error
-		switch i % 3 {
+		switch i {
 		case 0:
 			err = server.Restart(pgtest.StopImmediate)
 		case 1:
@@ -498,7 +521,143 @@ func TestWriteSurvivesKillsAndRestarts(t *testing.T) {
 	t.Logf("%d batches", writes)
 }
 
+// The connection breaks after Postgres has committed and before it says so.
+func TestCommitWithoutAnAnswerIsRepeatedSafely(t *testing.T) {
+	t.Parallel()
+	url := postgres.Database(t)
+	through, cut := cutAtCommit(t, url)
+	s := open(t, through)
+	write(t, s, expected(1, 3, 15))
+	cut.Store(true)
+	rows := []store.Row{expected(1, 2, 15), expected(2, 2, 15), expected(2, 2, 14)}
+	want(t, write(t, s, rows...), "written 0, duplicates 2, conflicts [2], rejected []")
+	if cut.Load() {
+		t.Error("no commit was cut off: this test shows nothing")
+	}
+	if got := ask[int](t, url, `SELECT count(*) FROM samples`); got != 3 {
+		t.Errorf("%d samples, want 3", got)
+	}
+	if got := ask[int](t, url, `SELECT max(id) FROM series`); got != 2 {
+		t.Errorf("the highest id of a series is %d, want 2", got)
+	}
+}
+
+// cutAtCommit is a way to the database at url on which, once cut is set, the answer to
+// the next commit is lost.
+func cutAtCommit(t *testing.T, url string) (through string, cut *atomic.Bool) {
+	t.Helper()
+	cut = new(atomic.Bool)
+	server := url[strings.Index(url, "@")+1 : strings.LastIndex(url, "/")]
+	listener, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	// copyUntil copies until one side ends or stop says so of what was read.
+	copyUntil := func(to, from net.Conn, stop func([]byte) bool) {
+		defer to.Close()
+		defer from.Close()
+		buffer := make([]byte, 64<<10)
+		for {
+			n, err := from.Read(buffer)
+			if err != nil || stop(buffer[:n]) {
+				return
+			}
+			if _, err := to.Write(buffer[:n]); err != nil {
+				return
+			}
+		}
+	}
+	go func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			backend, err := net.Dial("tcp4", server)
+			if err != nil {
+				client.Close()
+				continue
+			}
+			var committing atomic.Bool
+			go copyUntil(backend, client, func(request []byte) bool {
+				if bytes.Contains(request, []byte("commit\x00")) && cut.CompareAndSwap(true, false) {
+					committing.Store(true)
+				}
+				return false
+			})
+			go copyUntil(client, backend, func([]byte) bool { return committing.Load() })
+		}
+	}()
+	return strings.Replace(url, server, listener.Addr().String(), 1), cut
+}
+
+// Somebody else writes the same keys the other way round, so that Postgres ends one of
+// the two.
+func TestDeadlockIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	url := postgres.Database(t)
+	s := open(t, url)
+	write(t, s, expected(1, 3, 15), expected(2, 3, 15))
+	other, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close(context.Background())
+	// The store waits first, so it is the first to look for a deadlock, and ends itself.
+	if _, err := other.Exec(t.Context(), `SET deadlock_timeout = '20s'; BEGIN`); err != nil {
+		t.Fatal(err)
+	}
+	insert := func(validator string) {
+		t.Helper()
+		if _, err := other.Exec(t.Context(), `
+			INSERT INTO samples SELECT id, $1, 15 FROM series WHERE labels ->> 'validator_index' = $2`, window(2), validator); err != nil {
+			t.Error(err)
+		}
+	}
+	// Keys are in the order of the series' ids, which is the order of their hashes.
+	order := strings.Fields(ask[string](t, url, `SELECT string_agg(labels ->> 'validator_index', ' ' ORDER BY id) FROM series`))
+	insert(order[1])
+	written := make(chan store.Result, 1)
+	go func() {
+		r, err := s.Write(t.Context(), []store.Row{expected(1, 2, 15), expected(2, 2, 15)})
+		if err != nil {
+			t.Error(err)
+		}
+		written <- r
+	}()
+	for !ask[bool](t, url, `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')`) {
+		time.Sleep(10 * time.Millisecond)
+	}
+	insert(order[0])
+	if _, err := other.Exec(t.Context(), `COMMIT`); err != nil {
+		t.Fatal(err)
+	}
+	want(t, <-written, "written 0, duplicates 2, conflicts [], rejected []")
+	var deadlocks int
+	for range 50 { // statistics arrive late
+		if deadlocks = ask[int](t, url, `SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()`); deadlocks > 0 {
+			break
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	if deadlocks != 1 {
+		t.Errorf("%d deadlocks, want 1", deadlocks)
+	}
+}
+
+func TestClosedStoreLeavesNothingRunning(t *testing.T) {
+	server := postgres.Server(t)
+	url := server.Database(t)
+	before := goleak.IgnoreCurrent()
+	s := open(t, url)
+	write(t, s, expected(1, 1, 15))
+	s.Close()
+	goleak.VerifyNone(t, before)
+}
+
 func TestBackendsThatAreTerminatedAreNoticedByNobody(t *testing.T) {
+	t.Parallel()
 	url := postgres.Database(t)
 	s := open(t, url)
 	done := make(chan struct{})
@@ -608,6 +767,7 @@ func TestRestoredDatabaseIsNotBelievedToHaveWhatIsRemembered(t *testing.T) {
 }
 
 func TestFullPoolIsUnavailable(t *testing.T) {
+	t.Parallel()
 	url := postgres.Database(t)
 	s := open(t, url, func(o *store.Options) { o.MaxConns = 2 })
 	write(t, s, expected(1, 3, 15))
@@ -658,6 +818,7 @@ func TestPasswordIsInNoError(t *testing.T) {
 }
 
 func TestStatsTellTheNewestWindowAndThePool(t *testing.T) {
+	t.Parallel()
 	url := postgres.Database(t)
 	s := open(t, url)
 	if got := s.Stats(); !got.NewestWindow.IsZero() || got.SchemaVersion != 0 || got.Max != 8 {
