@@ -14,6 +14,7 @@ import (
 	"github.com/ethereum-validator-monitor/validator-monitor/internal/devnet"
 	"github.com/ethereum-validator-monitor/validator-monitor/mixin"
 	"github.com/ethereum-validator-monitor/validator-monitor/mixin/alerts"
+	"github.com/ethereum-validator-monitor/validator-monitor/mixin/rules"
 )
 
 // expected says whom an alert fires for on the devnet. What is not expected must not
@@ -51,6 +52,7 @@ func (p *proof) expectedAlerts(ctx context.Context, at time.Time, shape devnet.S
 		"BeaconPeersLow":                 {must: []string{"the beacon node"}, why: "the only node of the chain has no peers"},
 		"BeaconExecutionOffline":         {may: []string{"the beacon node"}, why: "it says so, though it gets payloads from geth"},
 		"BeaconAPIRetriesExhausted":      {may: []string{everyone}, why: "the only node restarts, and nobody else can answer"},
+		"BeaconAPIErrorRateHigh":         {may: []string{"the beacon node"}, why: "it restarts"},
 	}
 
 	var dead []string
@@ -98,8 +100,56 @@ func (p *proof) validatorsWith(ctx context.Context, name string, at time.Time) (
 	return found, nil
 }
 
+// deserved is, for each alert on outcomes, whom the history shows to have done as badly as
+// the alert says, when some epochs had settled: a running validator on a busy machine may
+// lose so much that it is told.
+func (p *proof) deserved(h history, shape devnet.Shape) map[string][]string {
+	const slack = 0.005 // of increase(), which extrapolates
+	k, v, objective := p.config, p.config.Alerts.Validators, p.config.Objective
+	whom := map[string][]string{}
+	blame := func(name, subject string, deserved bool) {
+		if deserved && !slices.Contains(whom[name], subject) {
+			whom[name] = append(whom[name], subject)
+		}
+	}
+	for from := range h.epochs {
+		for to := from; to < len(h.epochs); to++ {
+			sums := sumsOf(h, from, to, shape)
+			network := ratiosOf(sums["network"])
+			for subject, e := range sums {
+				single := strings.HasPrefix(subject, "validator ")
+				r := ratiosOf(e)
+				own, sync := r[rules.OwnEffectiveness].value()-slack, r[rules.SyncCommittee].value()-slack
+				if !single {
+					burn := (1 - own) / (1 - objective.Effectiveness)
+					blame("ValidatorEffectivenessBudgetBurnFast", subject, burn > objective.Fast[0].Factor)
+					blame("ValidatorEffectivenessBudgetBurnSlow", subject, burn > objective.Slow[0].Factor)
+				}
+				if single {
+					blame("ValidatorDown", subject, to-from+1 >= v.MissedStreak && e.included == 0)
+				}
+				if single == (k.Level == mixin.Validator) {
+					blame("ValidatorSyncCommitteeMissing", subject, 1-sync >= k.Alerts.Proposals.SyncMissing)
+				}
+				// The others look at an hour, which is the whole run.
+				if from > 0 || single != (k.Level == mixin.Validator) {
+					continue
+				}
+				blame("ValidatorEffectivenessLow", subject, own < v.EffectivenessLow)
+				blame("ValidatorEffectivenessCritical", subject, own < v.EffectivenessCritical)
+				blame("ValidatorEffectivenessBelowNetwork", subject, network[rules.OwnEffectiveness].value()-own > v.BelowNetwork)
+				blame("ValidatorParticipationLow", subject, r[rules.OwnParticipation].value()-slack < v.ParticipationLow)
+				blame("ValidatorSyncCommitteeParticipationLow", subject,
+					sync < k.Alerts.Proposals.SyncParticipationLow*network[rules.SyncCommittee].value())
+				blame("ValidatorBalanceDecreasing", subject, own < 40.0/94 || single && sync < 0.5)
+			}
+		}
+	}
+	return whom
+}
+
 // checkAlerts compares the alerts that fired with those that had to.
-func (p *proof) checkAlerts(ctx context.Context, t *testing.T, at time.Time, shape devnet.Shape) {
+func (p *proof) checkAlerts(ctx context.Context, t *testing.T, at time.Time, shape devnet.Shape, h history) {
 	blames := map[string]bool{}
 	for _, s := range alerts.Sections(p.config) {
 		for _, a := range s.Alerts {
@@ -109,6 +159,11 @@ func (p *proof) checkAlerts(ctx context.Context, t *testing.T, at time.Time, sha
 	want, err := p.expectedAlerts(ctx, at, shape)
 	if err != nil {
 		t.Fatal(err)
+	}
+	for name, subjects := range p.deserved(h, shape) {
+		e := want[name]
+		e.may = append(slices.Clone(e.may), subjects...)
+		want[name] = e
 	}
 	for name, e := range want {
 		if _, known := blames[name]; !known {

@@ -215,7 +215,7 @@ func checkProofs(ctx context.Context, t *testing.T, proofs []*proof, at time.Tim
 	for _, p := range proofs {
 		t.Run("mixin "+p.config.Preset, func(t *testing.T) {
 			t.Run("rules", func(t *testing.T) { p.checkRules(ctx, t, at, shape, h) })
-			t.Run("alerts", func(t *testing.T) { p.checkAlerts(ctx, t, at, shape) })
+			t.Run("alerts", func(t *testing.T) { p.checkAlerts(ctx, t, at, shape, h) })
 			t.Run("panels", func(t *testing.T) { p.checkPanels(ctx, t, at, shape) })
 		})
 	}
@@ -301,38 +301,20 @@ func (p *proof) evaluationFailures(ctx context.Context) (float64, error) {
 // checkRatios compares the recorded ratios of groups and of the network with the
 // history. It returns their number.
 func (p *proof) checkRatios(ctx context.Context, t *testing.T, at time.Time, shape devnet.Shape, h history) (compared int) {
-	sums := map[string]events{}
-	for v, e := range h.sum(0, len(h.epochs)-1) {
-		for _, group := range []string{"all=all", watchLabel + "=" + groupOf(v, shape.Validators), "network"} {
-			sum := sums[group]
-			sum.add(e)
-			sums[group] = sum
+	for group, e := range sumsOf(h, 0, len(h.epochs)-1, shape) {
+		if strings.HasPrefix(group, "validator ") {
+			continue
 		}
-	}
-	type share struct{ part, whole int }
-	weighted := func(votes [3]int) int { return 14*votes[0] + 26*votes[1] + 14*votes[2] }
-	for group, e := range sums {
 		level, selector := mixin.Network, ""
 		if by, name, ok := strings.Cut(group, "="); ok {
 			level, selector = mixin.Group, fmt.Sprintf("{group_by=%q,group=%q}", by, name)
 		}
-		earned, byNetwork := weighted([3]int{e.source, e.target, e.head}), weighted([3]int{e.lost[0][0], e.lost[1][0], e.lost[2][0]})
-		for metric, want := range map[rules.Metric]share{
-			rules.Effectiveness:    {earned, 54 * e.expected},
-			rules.OwnEffectiveness: {earned, 54*e.expected - byNetwork},
-			rules.SourceVotes:      {e.source, e.expected},
-			rules.TargetVotes:      {e.target, e.expected},
-			rules.HeadVotes:        {e.head, e.expected},
-			rules.Participation:    {e.included, e.expected},
-			rules.OwnParticipation: {e.expected - e.lost[1][1], e.expected},
-			rules.Proposals:        {e.blocksProposed, e.blocksExpected},
-			rules.SyncCommittee:    {e.syncIncluded, e.syncExpected},
-		} {
+		for metric, want := range ratiosOf(e) {
 			if want.whole == 0 {
 				continue
 			}
 			compared++
-			exact := float64(want.part) / float64(want.whole)
+			exact := want.value()
 			series, err := p.prometheus.Query(ctx, rules.Ratio(level, metric, rules.Hour)+selector, at)
 			if err != nil || len(series) != 1 {
 				t.Errorf("%s of %s: %v (%v), the chain has %.4f", metric, group, series, err, exact)
@@ -342,4 +324,48 @@ func (p *proof) checkRatios(ctx context.Context, t *testing.T, at time.Time, sha
 		}
 	}
 	return compared
+}
+
+// sumsOf adds up the epochs from..to for each subject of alerts, and for the network.
+func sumsOf(h history, from, to int, shape devnet.Shape) map[string]events {
+	sums := map[string]events{}
+	for v, e := range h.sum(from, to) {
+		for _, subject := range []string{
+			fmt.Sprintf("validator %d", v), "all=all", watchLabel + "=" + groupOf(v, shape.Validators), "network",
+		} {
+			sum := sums[subject]
+			sum.add(e)
+			sums[subject] = sum
+		}
+	}
+	return sums
+}
+
+// share is a part of a whole.
+type share struct{ part, whole int }
+
+// value is 1 when there was nothing to do.
+func (s share) value() float64 {
+	if s.whole == 0 {
+		return 1
+	}
+	return float64(s.part) / float64(s.whole)
+}
+
+// ratiosOf are the recorded ratios as the events of validators with the same effective
+// balances make them.
+func ratiosOf(e events) map[rules.Metric]share {
+	weighted := func(source, target, head int) int { return 14*source + 26*target + 14*head }
+	earned, possible := weighted(e.source, e.target, e.head), 54*e.expected
+	return map[rules.Metric]share{
+		rules.Effectiveness:    {earned, possible},
+		rules.OwnEffectiveness: {earned, possible - weighted(e.lost[0][0], e.lost[1][0], e.lost[2][0])},
+		rules.SourceVotes:      {e.source, e.expected},
+		rules.TargetVotes:      {e.target, e.expected},
+		rules.HeadVotes:        {e.head, e.expected},
+		rules.Participation:    {e.included, e.expected},
+		rules.OwnParticipation: {e.expected - e.lost[1][1], e.expected},
+		rules.Proposals:        {e.blocksProposed, e.blocksExpected},
+		rules.SyncCommittee:    {e.syncIncluded, e.syncExpected},
+	}
 }
