@@ -251,6 +251,7 @@ func chosen(from time.Time) grafana {
 func TestLongTermReadsTheViews(t *testing.T) {
 	server := pgtest.Start(t, pgtest.Fast(), pgtest.Setting("timezone", "Pacific/Chatham"))
 	first := day("2026-09-25")
+	queries := longTermQueries(t)
 	d := newDatabase(t, server)
 	d.history(first)
 
@@ -296,7 +297,7 @@ func TestLongTermReadsTheViews(t *testing.T) {
 			{"network": {""}, "group_by": {""}, "group": {}, "validator": {""}},
 		} {
 			g.values = values
-			for _, q := range longTermQueries(t) {
+			for _, q := range queries {
 				a, err := d.ask(g.fill(t, q.Expr))
 				if err != nil || len(a.rows) > 0 {
 					t.Errorf("%s: %d rows, error %v\n%s", q.Panel, len(a.rows), err, q.Expr)
@@ -353,7 +354,7 @@ func TestLongTermReadsTheViews(t *testing.T) {
 	})
 
 	t.Run("a column that the views have not is found", func(t *testing.T) {
-		sql := strings.Replace(longTermQueries(t)[0].Expr, "network", "networks", 1)
+		sql := strings.Replace(queries[0].Expr, "network", "networks", 1)
 		if _, err := d.ask(chosen(first).fill(t, sql)); err == nil {
 			t.Errorf("%s: no error", sql)
 		}
@@ -365,7 +366,7 @@ func TestLongTermReadsTheViews(t *testing.T) {
 			for _, name := range []string{"network", "group_by", "group", "validator"} {
 				g := chosen(first)
 				g.values[name] = []string{evil}
-				for _, q := range longTermQueries(t) {
+				for _, q := range queries {
 					// The simple protocol runs several statements at once.
 					rows, err := d.conn.Query(t.Context(), g.fill(t, q.Expr), pgx.QueryExecModeSimpleProtocol)
 					if err == nil {
