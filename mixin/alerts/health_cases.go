@@ -110,8 +110,7 @@ type misses struct {
 func missesOf(c mixin.Config) misses {
 	// The scenario lasts for three epochs longer than it takes to reach the threshold.
 	const from = 2
-	step := min(4*c.Chain.ScrapeInterval, c.Recording.Interval)
-	return misses{scenarioOf(c, step, time.Duration(from+c.Alerts.Validators.MissedStreak+3)*c.Chain.Epoch()), from}
+	return misses{scenarioOf(c, coarse(c), time.Duration(from+c.Alerts.Validators.MissedStreak+3)*c.Chain.Epoch()), from}
 }
 
 // epoch is how many epochs have settled at a step.

@@ -88,8 +88,8 @@ func proposalMissedCases(c mixin.Config, a Alert) []Case {
 	}
 	index := []string{"validator_index", "0"}
 
-	live := proposing{scenarioOf(c, c.Chain.ScrapeInterval, 2*c.Chain.Epoch()+2*a.For+a.KeepFiringFor)}
-	const from = 20
+	live := proposing{scenarioOf(c, c.Chain.ScrapeInterval, 20*c.Chain.ScrapeInterval+a.For)}
+	const from = 6
 	own := append(live.unsettled(mixin.Validator, from, 1, 0, index...), live.status())
 	two := joined(live.chain(0), own)
 	for _, s := range two {
@@ -221,7 +221,7 @@ func syncParticipationLowCases(c mixin.Config, a Alert) []Case {
 
 func syncMissingCases(c mixin.Config, a Alert) []Case {
 	epoch := c.Chain.Epoch()
-	s := scenarioOf(c, c.Chain.ScrapeInterval, 8*epoch+a.For)
+	s := scenarioOf(c, coarse(c), 8*epoch+a.For)
 	n := c.Chain.SlotsPerEpoch
 	const settled = 100
 	slots := n + n/2 // since the newest settled epoch

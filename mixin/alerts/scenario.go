@@ -32,6 +32,11 @@ func scenarioOf(c mixin.Config, step, lasts time.Duration) scenario {
 	return s
 }
 
+// coarse is a step for stories that last for epochs.
+func coarse(c mixin.Config) time.Duration {
+	return min(4*c.Chain.ScrapeInterval, c.Recording.Interval)
+}
+
 // after is the first step at or after a time.
 func (s scenario) after(d time.Duration) int { return int((d + s.step - 1) / s.step) }
 
