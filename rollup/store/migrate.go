@@ -35,7 +35,8 @@ const versionTable = "schema_migrations"
 const ReaderRole = "validator_rollup_reader"
 
 // Migrate brings the schema to the version that this program needs, and lets ReaderRole
-// read the views. Several programs may do it at once: one does, the others wait.
+// read the views. Several programs may do it at once: one does, the others wait. With
+// ErrUnavailable it may succeed later.
 func (s *Store) Migrate(ctx context.Context) error {
 	return s.migrate(ctx, func(provider *goose.Provider) ([]*goose.MigrationResult, error) { return provider.Up(ctx) })
 }
@@ -48,7 +49,12 @@ func (s *Store) MigrateDown(ctx context.Context, version int64) error {
 }
 
 func (s *Store) migrate(ctx context.Context, run func(*goose.Provider) ([]*goose.MigrationResult, error)) (err error) {
-	fail := func(err error) error { return fmt.Errorf("migrate the database: %w", err) }
+	fail := func(err error) error {
+		if transient(err) {
+			err = unavailable(err)
+		}
+		return fmt.Errorf("migrate the database: %w", err)
+	}
 	// Not the pool: its connections may all be busy, and migrations need two.
 	db := stdlib.OpenDB(*s.pool.Config().ConnConfig)
 	defer db.Close()
@@ -122,7 +128,7 @@ func (s *Store) letRead(ctx context.Context, db *sql.DB) error {
 	var views []string
 	rows, err := db.QueryContext(ctx, `
 		SELECT quote_ident(viewname) FROM pg_views
-		WHERE schemaname = current_schema() AND pg_has_role(viewowner, 'USAGE') ORDER BY viewname`)
+		WHERE schemaname = current_schema() AND viewname = ANY($1) AND pg_has_role(viewowner, 'USAGE') ORDER BY viewname`, ViewNames())
 	if err != nil {
 		return fmt.Errorf("list views: %w", err)
 	}

@@ -10,8 +10,9 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// Maintain makes partitions ahead and drops those that are older than the retention. Call
-// it at the start and every hour. Of several programs one does it, the others skip it.
+// Maintain makes partitions ahead, drops those that are older than the retention, and
+// stores the sums of days that are over. Call it at the start and every hour. Of several
+// programs one does it, the others skip it.
 func (s *Store) Maintain(ctx context.Context) (err error) {
 	fail := func(err error) error {
 		s.lost(ctx, err)
@@ -45,7 +46,14 @@ func (s *Store) Maintain(ctx context.Context) (err error) {
 	if err := s.makePartitions(ctx, conn, monthsFrom(monthOf(now), s.options.PartitionsAhead+1)); err != nil {
 		return fail(err)
 	}
-	if err := s.dropPartitions(ctx, conn, now.Add(-s.options.Retention)); err != nil {
+	oldest := now.Add(-s.options.Retention)
+	if err := dropDays(ctx, conn, monthOf(oldest).begin()); err != nil {
+		return fail(err)
+	}
+	if err := s.dropPartitions(ctx, conn, oldest); err != nil {
+		return fail(err)
+	}
+	if _, err := s.closeDays(ctx, conn, now); err != nil {
 		return fail(err)
 	}
 	months, err := s.listPartitions(ctx, conn)

@@ -251,6 +251,9 @@ func (s *Store) attempt(ctx context.Context, b *batch) error {
 		}
 		return err
 	}
+	if err := noteWritten(ctx, tx, todo); err != nil {
+		return err
+	}
 	if err := tx.Commit(ctx); err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}

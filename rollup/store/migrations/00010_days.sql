@@ -78,10 +78,10 @@ BEGIN
 
     -- Statements of their own: each sees what was committed until it began, and so after the wait.
     INSERT INTO calendar (network, day, begins, ends)
-    SELECT DISTINCT network, (begins AT TIME ZONE 'UTC')::date, begins, begins + interval '24 hours'
-    FROM unnest(of_networks, windows) AS touched (network, window_start), chain_day(network, window_start) AS begins
-    WHERE NOT EXISTS (SELECT FROM calendar WHERE calendar.network = touched.network AND calendar.day = (begins AT TIME ZONE 'UTC')::date)
-    ORDER BY network, begins
+    SELECT DISTINCT touched.network, (began AT TIME ZONE 'UTC')::date, began, began + interval '24 hours'
+    FROM unnest(of_networks, windows) AS touched (network, window_start), chain_day(touched.network, window_start) AS began
+    WHERE NOT EXISTS (SELECT FROM calendar WHERE calendar.network = touched.network AND calendar.begins = began)
+    ORDER BY touched.network, began
     ON CONFLICT DO NOTHING;
 
     UPDATE calendar SET state = 'open' FROM (
@@ -90,7 +90,7 @@ BEGIN
         WHERE state <> 'open' AND EXISTS (
             SELECT FROM unnest(of_networks, windows) AS touched (network, window_start), chain_day(touched.network, window_start) AS began
             WHERE touched.network = calendar.network AND calendar.begins IN (began, began + interval '24 hours'))
-        ORDER BY network, day -- writers wait for each other in one order
+        ORDER BY calendar.network, calendar.day -- writers wait for each other in one order
         FOR UPDATE
     ) AS stale
     WHERE calendar.network = stale.network AND calendar.day = stale.day;
@@ -103,9 +103,9 @@ COMMENT ON FUNCTION note_windows IS 'Says that the transaction has added samples
 CREATE FUNCTION lock_days(of_network text, shared boolean) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     IF shared THEN
-        PERFORM pg_advisory_xact_lock_shared(1987210092, hashtext(of_network)); -- the first is "vrol"
+        PERFORM pg_advisory_xact_lock_shared(1987211116, hashtext(of_network)); -- the first is "vrol"
     ELSE
-        PERFORM pg_advisory_xact_lock(1987210092, hashtext(of_network));
+        PERFORM pg_advisory_xact_lock(1987211116, hashtext(of_network));
     END IF;
 END
 $$;
@@ -132,7 +132,23 @@ BEGIN
 END
 $$;
 -- +goose StatementEnd
+
 CREATE TRIGGER recut_days AFTER INSERT OR UPDATE OF genesis ON networks FOR EACH ROW EXECUTE FUNCTION recut_days();
+
+-- A series that no view knew may become known to a newer program: what it has told counts from then on.
+-- +goose StatementBegin
+CREATE FUNCTION note_series() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM note_windows(array_agg(subjects.network), array_agg(samples.window_start))
+    FROM samples JOIN subjects ON subjects.id = NEW.subject_id
+    WHERE samples.series_id = NEW.id
+    HAVING count(*) > 0;
+    RETURN NULL;
+END
+$$;
+-- +goose StatementEnd
+
+CREATE TRIGGER note_series AFTER UPDATE OF subject_id ON series FOR EACH ROW WHEN (NEW.subject_id IS NOT NULL) EXECUTE FUNCTION note_series();
 
 INSERT INTO calendar (network, day, begins, ends)
 SELECT DISTINCT network, (begins AT TIME ZONE 'UTC')::date, begins, begins + interval '24 hours'
@@ -312,6 +328,8 @@ COMMENT ON VIEW all_days IS 'The sums of all days, stored or made from samples: 
 
 DROP VIEW all_days;
 DROP VIEW open_days;
+DROP TRIGGER note_series ON series;
+DROP FUNCTION note_series;
 DROP TRIGGER recut_days ON networks;
 DROP FUNCTION recut_days;
 DROP FUNCTION note_windows;
