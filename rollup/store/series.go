@@ -291,14 +291,16 @@ func (s *Store) makeSeries(ctx context.Context, tx pgx.Tx, missing []*sample, id
 
 // warnUnseen says once for each set of labels that they keep series out of the views.
 func (s *Store) warnUnseen(labels []Label, extra []string) {
-	if len(extra) == 0 {
+	const most = 50 // whoever sends more sets than that is not helped by more lines
+	names := strings.Join(extra, ",")
+	s.warnedMu.Lock()
+	defer s.warnedMu.Unlock()
+	if len(extra) == 0 || s.warned[names] || len(s.warned) >= most {
 		return
 	}
-	names := strings.Join(extra, ",")
-	if _, warned := s.warned.LoadOrStore(names, true); !warned {
-		s.log.Warn("Series have labels that the exporter does not give them: they are stored, but no view shows them; let the receiver drop these labels",
-			"labels", names, "series", nameOf(labels))
-	}
+	s.warned[names] = true
+	s.log.Warn("Series have labels that the exporter does not give them: they are stored, but no view shows them; let the receiver drop these labels",
+		"labels", names, "series", nameOf(labels))
 }
 
 // subjects returns the ids of all of who, and makes those that are missing. The caller

@@ -55,7 +55,8 @@ type Store struct {
 	incarnationMu sync.Mutex
 	incarnation   string // what the database is; see connected
 
-	warned sync.Map // sets of label names that were warned of
+	warnedMu sync.Mutex
+	warned   map[string]bool // sets of label names that were warned of
 
 	newest  atomic.Int64 // Unix seconds of the newest window known to be stored; 0 unknown
 	horizon atomic.Int64 // Unix seconds up to which partitions exist; 0 unknown
@@ -89,7 +90,7 @@ func Open(ctx context.Context, options Options) (*Store, error) {
 		// The error quotes the URL, which may hold a password.
 		return nil, errors.New("the database URL cannot be read: want postgres://user:password@host:port/name or key=value pairs")
 	}
-	s := &Store{options: options, log: options.Logger}
+	s := &Store{options: options, log: options.Logger, warned: map[string]bool{}}
 	s.memory.Store(newMemory(options.Remember))
 	config.MaxConns = int32(options.MaxConns)
 	config.AfterConnect = s.connected
