@@ -43,7 +43,7 @@ func effectivenessCases(c mixin.Config, a Alert, threshold float64) []Case {
 	// Both replicas show the same, and are one alert.
 	replicas := s.stake(c.Level, low, 1)
 	for _, series := range s.stake(c.Level, low, 1) {
-		replicas = append(replicas, s.copied(series))
+		replicas = append(replicas, s.elsewhere(series, "b"))
 	}
 	// Half of all that was possible was lost to the network.
 	network := s.stake(c.Level, 1, 0.5)
@@ -91,11 +91,6 @@ func participationLowCases(c mixin.Config, a Alert) []Case {
 		s.silent("is silent just above the threshold", missed(1-threshold-hair, 0)),
 		s.silent("is silent when the network loses half of the attestations", missed(0, 0.5)),
 	}
-}
-
-// copied is the same series as the second replica shows it.
-func (s scenario) copied(series Series) Series {
-	return s.elsewhere(series, "b")
 }
 
 // misses tells the story of a validator that attests until some epoch, and then misses

@@ -19,9 +19,6 @@ func onValidators(c mixin.Config) []Section {
 	return []Section{validatorHealth(c), proposals(c), objective(c), chain(c)}
 }
 
-// levels are configurations for each level that alerts look at.
-func levels() []mixin.Config { return mixin.Presets() }
-
 func TestWhoIsBlamed(t *testing.T) {
 	want := map[string]bool{
 		"ValidatorEffectivenessLow": true, "ValidatorEffectivenessCritical": true, "ValidatorEffectivenessBelowNetwork": true,
@@ -32,7 +29,7 @@ func TestWhoIsBlamed(t *testing.T) {
 		"ValidatorEffectivenessBudgetBurnFast": true, "ValidatorEffectivenessBudgetBurnSlow": true,
 		"ChainFinalityDelayed": false, "ChainParticipationLow": false, "ChainReorgDeep": false, "ChainSlashing": false,
 	}
-	for _, c := range levels() {
+	for _, c := range mixin.Presets() {
 		got := map[string]bool{}
 		for _, s := range onValidators(c) {
 			for _, a := range s.Alerts {
@@ -51,7 +48,7 @@ func TestWhoIsBlamed(t *testing.T) {
 }
 
 func TestTwinsDifferInNothingButTheThreshold(t *testing.T) {
-	for _, c := range levels() {
+	for _, c := range mixin.Presets() {
 		h := health{queries{c}}
 		low, critical := h.effectivenessLow(), h.effectivenessCritical()
 		l, _, _ := strings.Cut(low.Expr, " < ")
@@ -65,7 +62,7 @@ func TestTwinsDifferInNothingButTheThreshold(t *testing.T) {
 // TestReplicasMakeOneAlert looks for series of the exporter whose replica labels reach
 // the alert.
 func TestReplicasMakeOneAlert(t *testing.T) {
-	for _, c := range levels() {
+	for _, c := range mixin.Presets() {
 		for _, s := range onValidators(c) {
 			for _, a := range s.Alerts {
 				for _, metric := range perReplica(t, a.Expr, c.Select.ReplicaLabels) {
@@ -102,7 +99,7 @@ func perReplica(t *testing.T, query string, replica []string) []string {
 }
 
 func TestNoGroupIsCountedTwice(t *testing.T) {
-	for _, c := range levels() {
+	for _, c := range mixin.Presets() {
 		for _, s := range onValidators(c) {
 			for _, a := range s.Alerts {
 				if err := expr.CountsOnce(a.Expr); err != nil {
@@ -117,7 +114,7 @@ func TestNoGroupIsCountedTwice(t *testing.T) {
 // PromQL, of metrics that the exporter has or that are recorded.
 func TestRunbooksQueryWhatExists(t *testing.T) {
 	command := regexp.MustCompile(`^(curl|journalctl|timedatectl) `)
-	for _, c := range levels() {
+	for _, c := range mixin.Presets() {
 		known, err := rules.Recorded(c)
 		if err != nil {
 			t.Fatal(err)
