@@ -14,7 +14,8 @@ func All() []catalog.Family {
 		family(catalog.Gauge, "pool_idle", "Database connections open and not in use."),
 		family(catalog.Gauge, "pool_max", "Most database connections that may be open."),
 		family(catalog.Counter, "pool_waits_total", "Times that a database connection was waited for, because all were in use."),
-		family(catalog.Counter, "samples_dropped_total", "Samples of series that are not rollups, accepted and not stored."),
+		family(catalog.Counter, "requests_total", "Remote-write requests answered, by HTTP status code.", "code"),
+		family(catalog.Counter, "samples_dropped_total", "Samples accepted and not stored: of series that are not rollups, and staleness markers."),
 		family(catalog.Counter, "samples_duplicate_total", "Samples that were stored already with the same value."),
 		family(catalog.Counter, "samples_rejected_total", "Samples that can never be stored, by reason.", "reason"),
 		family(catalog.Counter, "samples_total", "Samples received."),
@@ -23,6 +24,17 @@ func All() []catalog.Family {
 		family(catalog.Histogram, "write_duration_seconds", "Duration in seconds of writing one request to the database."),
 		family(catalog.Counter, "write_failures_total", "Requests that the database did not take and that the sender must repeat."),
 	}
+}
+
+// MustGet returns the family called name. Names are written in code: an unknown one is a
+// mistake of the programmer and panics.
+func MustGet(name string) catalog.Family {
+	for _, f := range All() {
+		if f.Name == name {
+			return f
+		}
+	}
+	panic("catalog: no family " + name + ": add it to the table")
 }
 
 func family(typ catalog.Type, name, help string, labels ...string) catalog.Family {

@@ -1,0 +1,215 @@
+package receiver_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"runtime"
+	"runtime/debug"
+	"runtime/metrics"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/klauspost/compress/snappy"
+	writev2 "github.com/prometheus/client_golang/exp/api/remote/genproto/v2"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/ethereum-validator-monitor/validator-monitor/rollup/receiver"
+)
+
+// Whatever is wrong with a sample, the answer is a 4xx that says so, which no sender
+// repeats, and what came with it is stored.
+func TestPoisonIsRefusedAndTheRestIsKept(t *testing.T) {
+	megabyte := strings.Repeat("x", 1<<20)
+	var crowd []string
+	for i := range 100_000 {
+		crowd = append(crowd, fmt.Sprintf("label_%d", i), "x")
+	}
+	at := func(when time.Time) series {
+		s := expected(1, 15)
+		s.samples[0].at = when
+		return s
+	}
+	inWindow := func(unix int64) series {
+		return one(15, "__name__", "ethereum_network_window_attestations_expected", "network", "mainnet", "window", fmt.Sprint(unix))
+	}
+	for name, tc := range map[string]struct {
+		poison series
+		says   string
+	}{
+		"NUL in a value":                 {expected(1, 15, "region", "a\x00b"), `label "region" has a NUL byte`},
+		"NUL in a name":                  {expected(1, 15, "re\x00gion", "a"), `has a NUL byte`},
+		"a value of a megabyte":          {expected(1, 15, "region", megabyte), `label "region" has a text of 1048576 bytes, more than 4096`},
+		"a name of a megabyte":           {expected(1, 15, megabyte, "x"), "has a text of 1048576 bytes, more than 4096"},
+		"a group too long for an index":  {one(1, "__name__", "ethereum_group_window_blocks_proposed", "network", "mainnet", "group_by", "x", "group", megabyte[:4000], "window", fmt.Sprint(window)), "more than 2048"},
+		"100,000 labels":                 {expected(1, 15, crowd...), "more than 100 labels"},
+		"a timestamp in year 1":          {at(time.Date(1, 1, 2, 0, 0, 0, 0, time.UTC)), "timestamp -62135510400000 ms is before the window"},
+		"a timestamp in year 9999":       {at(time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)), "timestamp 253402214400000 ms is in the future"},
+		"a timestamp in eleven minutes":  {at(now.Add(11 * time.Minute)), "is in the future"},
+		"a timestamp before its window":  {at(time.Unix(window-1, 0)), "is before the window"},
+		"a window in 1970":               {inWindow(0), "window 1970-01-01T00:00:00Z is older than"},
+		"a window in year 9999":          {inWindow(253402214400), "timestamp"},
+		"a window in two hours, at once": {series{labels: inWindow(now.Unix() + 7200).labels, samples: []sample{{15, now.Add(2 * time.Hour)}}}, "in the future"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bothVersions(t, func(f *fixture, v version) {
+				r := f.send(v, expected(2, 15), tc.poison, expected(3, 14)).expect(f.T, 400, "1 of 3 samples cannot be stored", tc.says).written(f.T, v, 2)
+				if len(r.body) > 2000 {
+					f.Errorf("the answer has %d bytes", len(r.body))
+				}
+				f.expectStored(map[string]float64{row(2): 15, row(3): 14})
+			})
+		})
+	}
+}
+
+func TestTimestampsWithinToleranceAreTaken(t *testing.T) {
+	bothVersions(t, func(f *fixture, v version) {
+		ahead, first := expected(1, 15), expected(2, 15)
+		ahead.samples[0].at, first.samples[0].at = now.Add(10*time.Minute), time.Unix(window, 0)
+		f.send(v, ahead, first).expect(f.T, 204).written(f.T, v, 2)
+		f.expectStored(map[string]float64{row(1): 15, row(2): 15})
+	})
+}
+
+func TestRequestsThatAreTooLarge(t *testing.T) {
+	small := func(o *receiver.Options) {
+		o.Limits = receiver.Limits{Body: 10_000, Decoded: 20_000, Samples: 100}
+	}
+	bothVersions(t, func(f *fixture, v version) {
+		var many []series
+		for i := range 101 {
+			many = append(many, series{labels: []string{"__name__", fmt.Sprint("s", i)}})
+		}
+		samples := expected(1, 15)
+		for range 100 {
+			samples.samples = append(samples.samples, sample{value: 15})
+		}
+		bomb := snappy.Encode(nil, make([]byte, 20_001))
+		liar := append(protowire.AppendVarint(nil, 19_000), "\x00x"...)
+		for name, tc := range map[string]struct {
+			body   []byte
+			status int
+			says   string
+		}{
+			"body":                    {make([]byte, 10_001), 413, "a body of 10001 bytes, more than 10000"},
+			"zip bomb":                {bomb, 413, "20001 bytes when decompressed, more than 20000"},
+			"zip bomb of 4 gigabytes": {protowire.AppendVarint(nil, 1<<32-1), 413, "4294967295 bytes when decompressed"},
+			"size that is a lie":      {liar, 400, "5 bytes cannot hold 19000"},
+			"series":                  {snappy.Encode(nil, message(v, many...)), 413, "more than 100 series"},
+			"samples":                 {snappy.Encode(nil, message(v, samples)), 413, "more than 100 samples"},
+		} {
+			t.Run(name, func(t *testing.T) {
+				f.post(tc.body, "Content-Type", v.contentType()).expect(t, tc.status, tc.says)
+			})
+		}
+		// Without a Content-Length the body is cut off while it is read.
+		request, err := http.NewRequestWithContext(f.Context(), "POST", f.url+"/api/v1/write", io.MultiReader(strings.NewReader(strings.Repeat("x", 10_001))))
+		if err != nil {
+			f.Fatal(err)
+		}
+		request.Header.Set("Content-Encoding", "snappy")
+		request.Header.Set("Content-Type", v.contentType())
+		answer, err := http.DefaultClient.Do(request)
+		if err != nil {
+			f.Fatal(err)
+		}
+		read(f.T, answer).expect(f.T, 413, "a body of more than 10000 bytes")
+		f.expectStored(nil)
+	}, small)
+}
+
+// In Remote-Write 2.0 many labels can refer to one long text.
+func TestLabelsCountWhereTheyStand(t *testing.T) {
+	f := setUp(t, postgres.Database(t))
+	request := writev2.Request{Symbols: []string{"", "__name__", "ethereum_network_window_x", "window", fmt.Sprint(window), strings.Repeat("v", 4000)}}
+	refs := []uint32{1, 2, 3, 4}
+	for i := range 90 {
+		request.Symbols = append(request.Symbols, fmt.Sprint("label", i))
+		refs = append(refs, uint32(6+i), 5)
+	}
+	for range 200 {
+		request.Timeseries = append(request.Timeseries, &writev2.TimeSeries{LabelsRefs: refs, Samples: []*writev2.Sample{{Value: 1, Timestamp: now.UnixMilli()}}})
+	}
+	data, err := proto.Marshal(&request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.post(snappy.Encode(nil, data), "Content-Type", v2.contentType()).expect(t, 413, "the labels of all series need more than 33554432 bytes")
+	f.expectStored(nil)
+}
+
+// The worst requests that fit the limits, from many senders at once, take what the
+// limits allow and not a multiple of it.
+func TestMemoryIsBounded(t *testing.T) {
+	f := setUp(t, postgres.Database(t), func(o *receiver.Options) { o.Limits.Requests = 2; o.Limits.Patience = time.Minute })
+	const full = 32 << 20
+	repeated := func(number protowire.Number, part []byte) []byte {
+		part = protowire.AppendBytes(protowire.AppendTag(nil, number, protowire.BytesType), part)
+		return snappy.Encode(nil, []byte(strings.Repeat(string(part), full/len(part))))
+	}
+	label := protowire.AppendBytes(protowire.AppendTag(nil, 1, protowire.BytesType), nil)
+	bodies := map[string]struct {
+		v        version
+		body     []byte
+		harmless bool
+	}{
+		"empty series":           {v1, repeated(1, nil), false},
+		"empty series 2":         {v2, repeated(5, nil), false},
+		"empty symbols":          {v2, repeated(4, nil), false},
+		"series of empty labels": {v1, repeated(1, []byte(strings.Repeat(string(label), 1000))), true},
+		"a series of labels":     {v1, snappy.Encode(nil, protowire.AppendBytes(protowire.AppendTag(nil, 1, protowire.BytesType), []byte(strings.Repeat(string(label), 16_000_000/2)))), true},
+		"zeros":                  {v1, snappy.Encode(nil, make([]byte, full)), false},
+		"claims only":            {v1, protowire.AppendVarint(nil, full), false},
+	}
+	defer debug.SetGCPercent(debug.SetGCPercent(25))
+	runtime.GC()
+	before := heap()
+	var peak atomic.Uint64
+	stop := make(chan struct{})
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(2 * time.Millisecond):
+				peak.Store(max(peak.Load(), heap()))
+			}
+		}
+	})
+	var sending sync.WaitGroup
+	for name, tc := range bodies {
+		for range 4 {
+			sending.Go(func() {
+				r := f.post(tc.body, "Content-Type", tc.v.contentType())
+				// Nothing is lost of a series without samples.
+				if r.status != 400 && r.status != 413 && !(r.status == 204 && tc.harmless) {
+					t.Errorf("%s: status %d %q", name, r.status, r.body)
+				}
+			})
+		}
+	}
+	sending.Wait()
+	close(stop)
+	watching.Wait()
+	// Two requests, each with 8 MiB of body, 32 MiB of message and 24 MiB for what is read
+	// of it, and half of it that the collector has not yet freed.
+	const most = 2 * (8 + 32 + 24) * 3 / 2 << 20
+	if used := int64(peak.Load()) - int64(before); used > most {
+		t.Errorf("%d MiB at the peak, more than %d", used>>20, int64(most)>>20)
+	} else {
+		t.Logf("%d MiB at the peak", used>>20)
+	}
+}
+
+// heap is the size of all objects, those included that are not yet freed.
+func heap() uint64 {
+	sample := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+	metrics.Read(sample)
+	return sample[0].Value.Uint64()
+}
