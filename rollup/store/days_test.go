@@ -1,0 +1,368 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/ethereum-validator-monitor/validator-monitor/internal/pgtest"
+	"github.com/ethereum-validator-monitor/validator-monitor/rollup/store"
+)
+
+// subjects are of three networks whose days begin at different times.
+func subjects() (all []modelSubject) {
+	for _, network := range []string{"mainnet", "gnosis", "unheard-of"} {
+		all = append(all,
+			modelSubject{kind: "network", network: network},
+			modelSubject{kind: "group", network: network, by: "all", group: "all"},
+			modelSubject{kind: "group", network: network, by: "operator", group: `O'Brien, "the" \ one`},
+			modelSubject{kind: "validator", network: network, index: 0},
+			modelSubject{kind: "validator", network: network, index: 1_700_000})
+	}
+	return all
+}
+
+// history is all that is told of the subjects in the n windows before now, and of some
+// windows and subjects less: what is not told is unknown.
+func history(seed uint64, n int) (rows []modelRow) {
+	random := rand.New(rand.NewPCG(3, seed))
+	for _, who := range subjects() {
+		for i := range n {
+			switch told := outcome(random, who, window(i)); random.IntN(20) {
+			case 0:
+			case 1:
+				random.Shuffle(len(told), func(i, j int) { told[i], told[j] = told[j], told[i] })
+				rows = append(rows, told[:random.IntN(len(told))]...)
+			default:
+				rows = append(rows, told...)
+			}
+		}
+	}
+	return rows
+}
+
+func writeAll(t testing.TB, s *store.Store, rows []modelRow) {
+	t.Helper()
+	for len(rows) > 0 {
+		n := min(len(rows), 5000)
+		batch := make([]store.Row, n)
+		for i, r := range rows[:n] {
+			batch[i] = r.row
+		}
+		r := write(t, s, batch...)
+		if r.Written+r.Duplicates != n {
+			t.Fatal(summary(r))
+		}
+		rows = rows[n:]
+	}
+}
+
+func maintain(t testing.TB, s *store.Store) {
+	t.Helper()
+	if err := s.Maintain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Random batches, days that are closed at random moments, rows that come days late: the
+// views always show the plain sums of what is stored.
+func TestViewsAreSumsOfWindowsWhateverIsClosed(t *testing.T) {
+	t.Parallel()
+	url := postgres.Database(t)
+	clock := now
+	s := open(t, url, func(o *store.Options) { o.Now = func() time.Time { return clock } })
+	random := rand.New(rand.NewPCG(4, 4))
+	rows := history(1, 140)
+	random.Shuffle(len(rows), func(i, j int) { rows[i], rows[j] = rows[j], rows[i] })
+	m := newModel()
+	closed, late := 0, 0
+	for step := 0; len(rows) > 0; step++ {
+		n := min(len(rows), 1+random.IntN(3000))
+		if random.IntN(2) == 0 {
+			n = min(n, 3) // touches a day or two
+		}
+		writeAll(t, s, rows[:n])
+		m.add(rows[:n]...)
+		rows = rows[n:]
+		late += ask[int](t, url, `SELECT count(*) FROM calendar JOIN days USING (day) WHERE state = 'open'`)
+		if random.IntN(3) == 0 {
+			maintain(t, s)
+			closed += ask[int](t, url, `SELECT count(*) FROM calendar WHERE state = 'closed'`)
+		}
+		if step%3 == 0 || len(rows) == 0 {
+			m.compare(t, url)
+		}
+		if t.Failed() {
+			t.FailNow()
+		}
+	}
+	if closed == 0 || late == 0 {
+		t.Errorf("%d days were closed and %d opened again: this test shows little", closed, late)
+	}
+	clock = clock.Add(48 * time.Hour)
+	maintain(t, s)
+	if got := ask[int](t, url, `SELECT count(*) FROM calendar WHERE state <> 'closed'`); got != 0 {
+		t.Errorf("%d days are open two days later", got)
+	}
+	m.compare(t, url)
+	// They are indeed read from the stored sums.
+	run(t, url, `TRUNCATE samples`)
+	m.compare(t, url)
+}
+
+// Four writers and two maintainers at once, with a look now and then.
+func TestNothingIsLostBetweenWritersAndTheClosingOfDays(t *testing.T) {
+	t.Parallel()
+	url := postgres.Database(t)
+	m := newModel()
+	rows := history(2, 60)
+	m.add(rows...)
+	random := rand.New(rand.NewPCG(5, 5))
+	random.Shuffle(len(rows), func(i, j int) { rows[i], rows[j] = rows[j], rows[i] })
+	s := open(t, url)
+	var writers, others sync.WaitGroup
+	ctx, stop := context.WithCancel(t.Context())
+	for range 2 {
+		others.Go(func() {
+			for ctx.Err() == nil {
+				if err := s.Maintain(ctx); err != nil && !errors.Is(err, context.Canceled) {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	part := len(rows) / 4
+	for w := range 4 {
+		mine := rows[w*part : (w+1)*part]
+		if w == 3 {
+			mine = rows[w*part:]
+		}
+		writers.Go(func() {
+			random := rand.New(rand.NewPCG(6, uint64(w)))
+			for len(mine) > 0 {
+				n := min(len(mine), 1+random.IntN(200))
+				batch := make([]store.Row, n)
+				for i, r := range mine[:n] {
+					batch[i] = r.row
+				}
+				mine = mine[n:]
+				if r, err := s.Write(t.Context(), batch); err != nil || r.Written != n {
+					t.Errorf("%s, %v", summary(r), err)
+					return
+				}
+			}
+		})
+	}
+	writers.Wait()
+	stop()
+	others.Wait()
+	m.compare(t, url)
+	maintain(t, s)
+	m.compare(t, url)
+	if got := ask[int](t, url, `SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()`); got != 0 {
+		t.Errorf("%d deadlocks", got)
+	}
+}
+
+// states lists the days and whether they are closed.
+const states = `SELECT coalesce(string_agg(concat_ws(' ', network, day, state), ', ' ORDER BY network, day), '') FROM calendar`
+
+func TestLateSampleOpensItsDayAndTheNext(t *testing.T) {
+	t.Parallel()
+	url := postgres.Database(t)
+	s := open(t, url)
+	const day = 15 // windows
+	for n := range 5 {
+		write(t, s, expected(1, 2+n*day, 1))
+	}
+	maintain(t, s)
+	expectStates := func(wanted string) {
+		t.Helper()
+		if got := ask[string](t, url, states); got != wanted {
+			t.Errorf("got  %s\nwant %s", got, wanted)
+		}
+	}
+	// It is 06:30 of 1 November: the day of 30 October ended at 12:00:23 of the 31st, that of
+	// the 31st is not over.
+	expectStates("mainnet 2026-10-27 closed, mainnet 2026-10-28 closed, mainnet 2026-10-29 closed, mainnet 2026-10-30 closed, mainnet 2026-10-31 open")
+	write(t, s, expected(1, 2+day, 1), expected(1, 2+3*day, 1))
+	expectStates("mainnet 2026-10-27 closed, mainnet 2026-10-28 closed, mainnet 2026-10-29 closed, mainnet 2026-10-30 closed, mainnet 2026-10-31 open")
+	write(t, s, expected(2, 2+3*day, 1))
+	expectStates("mainnet 2026-10-27 closed, mainnet 2026-10-28 open, mainnet 2026-10-29 open, mainnet 2026-10-30 closed, mainnet 2026-10-31 open")
+	maintain(t, s)
+	expectStates("mainnet 2026-10-27 closed, mainnet 2026-10-28 closed, mainnet 2026-10-29 closed, mainnet 2026-10-30 closed, mainnet 2026-10-31 open")
+	// Somebody is closing it just then: his sums lack the new one, and are not kept.
+	run(t, url, `UPDATE calendar SET state = 'closing' WHERE day = '2026-10-28'`)
+	write(t, s, expected(3, 2+3*day, 1))
+	expectStates("mainnet 2026-10-27 closed, mainnet 2026-10-28 open, mainnet 2026-10-29 open, mainnet 2026-10-30 closed, mainnet 2026-10-31 open")
+}
+
+// A writer that has not committed yet is waited for, or its sample would be in no sum.
+func TestClosingWaitsForWritersInTheMiddleOfATransaction(t *testing.T) {
+	t.Parallel()
+	url := postgres.Database(t)
+	s := open(t, url)
+	write(t, s, expected(1, 40, 10), expected(1, 38, 1))
+	writer, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer writer.Close(context.Background())
+	if _, err := writer.Exec(t.Context(), `BEGIN`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := writer.Exec(t.Context(), `INSERT INTO samples SELECT id, $1, 100 FROM series`, window(39)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := writer.Exec(t.Context(), `SELECT note_windows(ARRAY['mainnet'], ARRAY[$1::timestamptz])`, window(39)); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- s.Maintain(t.Context()) }()
+	for !ask[bool](t, url, `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'advisory')`) {
+		time.Sleep(10 * time.Millisecond)
+	}
+	if _, err := writer.Exec(t.Context(), `COMMIT`); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if got := ask[string](t, url, `SELECT string_agg(DISTINCT state, ' ') FROM calendar`); got != "closed" {
+		t.Errorf("days are %s", got)
+	}
+	if got := ask[int](t, url, `SELECT sum(attestations_expected) FROM validator_daily`); got != 111 {
+		t.Errorf("the sum is %d, want 111", got)
+	}
+}
+
+func TestDaysBeginWholeDaysAfterGenesis(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Start(t, pgtest.Fast(), pgtest.Setting("timezone", "Pacific/Chatham"))
+	url := server.Database(t)
+	s := open(t, url)
+	at := func(network, moment string) store.Row {
+		window, err := time.Parse(time.RFC3339, moment)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return store.Row{Labels: labels("__name__", "ethereum_network_window_attestations_expected", "network", network), Window: window, Value: 1}
+	}
+	var rows []store.Row
+	for _, moment := range []string{"2026-09-27T12:00:22Z", "2026-09-27T12:00:23Z", "2026-09-28T12:00:22Z", "2026-09-28T12:00:23Z"} {
+		rows = append(rows, at("mainnet", moment)) // Chatham's clocks go forward on the 27th
+	}
+	for _, moment := range []string{"2026-09-26T23:59:59Z", "2026-09-27T00:00:00Z", "2026-09-27T23:59:59Z"} {
+		rows = append(rows, at("devnet", moment))
+	}
+	write(t, s, rows...)
+	const counts = `SELECT string_agg(concat_ws(' ', day, attestations_expected), ', ' ORDER BY day) FROM network_daily WHERE network = $1`
+	check := func(network, wanted string) {
+		t.Helper()
+		for range 2 {
+			if got := ask[string](t, url, counts, network); got != wanted {
+				t.Errorf("%s: got %s, want %s", network, got, wanted)
+			}
+			maintain(t, s)
+		}
+	}
+	check("mainnet", "2026-09-26 1, 2026-09-27 2, 2026-09-28 1")
+	check("devnet", "2026-09-26 1, 2026-09-27 2")
+
+	// When the genesis becomes known later, the days are cut anew, closed ones too.
+	s = open(t, url, func(o *store.Options) {
+		o.Genesis = map[string]time.Time{"devnet": time.Date(2026, 9, 1, 23, 59, 59, 0, time.UTC)}
+	})
+	if err := s.Check(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	check("devnet", "2026-09-26 2, 2026-09-27 1")
+	write(t, s, at("devnet", "2026-09-27T23:59:58Z"))
+	check("devnet", "2026-09-26 3, 2026-09-27 1")
+	if got := ask[string](t, url, `SELECT string_agg(DISTINCT to_char(begins AT TIME ZONE 'UTC', 'HH24:MI:SS'), ' ') FROM calendar WHERE network = 'devnet'`); got != "23:59:59" {
+		t.Errorf("days begin at %s", got)
+	}
+}
+
+func TestDayIsShownForAsLongAsAllOfItIsRetained(t *testing.T) {
+	t.Parallel()
+	url := postgres.Database(t)
+	clock := now
+	s := open(t, url, func(o *store.Options) {
+		o.Now = func() time.Time { return clock }
+		o.Retention = 40 * 24 * time.Hour
+	})
+	for n := range 15 * 15 {
+		write(t, s, expected(1, n, 1))
+	}
+	maintain(t, s)
+	const shown = `SELECT min(day) || ' ' || min(windows) FROM validator_daily WHERE day < '2026-11-01' AND windows <> 11`
+	before := ask[string](t, url, shown)
+	clock = time.Date(2026, time.November, 1, 0, 0, 0, 0, time.UTC).Add(40 * 24 * time.Hour)
+	maintain(t, s)
+	// October is gone, and so are the first windows of the day that began on its 31st.
+	if got := ask[string](t, url, `SELECT coalesce(string_agg(day::text, ' '), 'none') FROM validator_daily`); got != "none" {
+		t.Errorf("days %s are shown; before it was from %s on", got, before)
+	}
+	for _, table := range []string{"days", "calendar"} {
+		if got := ask[int](t, url, `SELECT count(*) FROM `+table); got != 0 {
+			t.Errorf("%d rows are left in %s", got, table)
+		}
+	}
+}
+
+// A value that is no count must not keep everybody from reading a view.
+func TestAbsurdValueIsUnknown(t *testing.T) {
+	t.Parallel()
+	url := postgres.Database(t)
+	s := open(t, url)
+	write(t, s, expected(1, 40, 1e300), expected(2, 40, 7))
+	for range 2 {
+		const counts = `SELECT string_agg(concat_ws(' ', validator_index, coalesce(attestations_expected::text, 'unknown')), ', ' ORDER BY validator_index) FROM validator_daily`
+		if got := ask[string](t, url, counts); got != "1 unknown, 2 7" {
+			t.Errorf("got %s", got)
+		}
+		maintain(t, s)
+	}
+}
+
+func TestSeriesThatBecomesKnownCountsInClosedDays(t *testing.T) {
+	t.Parallel()
+	url := postgres.Database(t)
+	write(t, open(t, url), expected(7, 40, 15), expected(8, 40, 15))
+	// As an older program has left it, which did not know the family.
+	run(t, url, `UPDATE series SET subject_id = NULL, measure = NULL WHERE labels ->> 'validator_index' = '7'`)
+	s := open(t, url)
+	maintain(t, s)
+	if got := ask[int](t, url, `SELECT sum(attestations_expected) FROM validator_daily`); got != 15 {
+		t.Errorf("the sum is %d, want 15", got)
+	}
+	write(t, s, expected(7, 1, 10))
+	if got := ask[int](t, url, `SELECT sum(attestations_expected) FROM validator_daily`); got != 40 {
+		t.Errorf("the sum is %d, want 40", got)
+	}
+}
+
+func TestMigrationCutsTheDaysOfWhatIsThere(t *testing.T) {
+	t.Parallel()
+	url := postgres.Database(t)
+	s := open(t, url)
+	rows := history(3, 40)
+	m := newModel()
+	m.add(rows...)
+	writeAll(t, s, rows)
+	if err := s.MigrateDown(t.Context(), 9); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	m.compare(t, url)
+	maintain(t, s)
+	m.compare(t, url)
+}
