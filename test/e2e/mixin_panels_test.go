@@ -4,6 +4,8 @@ package e2e
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"math"
 	"slices"
 	"strconv"
@@ -55,13 +57,19 @@ func (e empty) matches(q dashboards.Query) bool {
 }
 
 // checkPanels asks every query of every dashboard as Grafana would, with the choices of
-// somebody who looks at everything, at a dead validator and at a living one. It must be
-// answered without complaint for the whole run, and with data at its end.
+// somebody who looks at everything, and at one validator after the other until there is
+// something to see. It must be answered without complaint for the whole run, and with
+// data at its end.
 func (p *proof) checkPanels(ctx context.Context, t *testing.T, at time.Time, shape devnet.Shape) {
 	boards, err := dashboards.All(p.config)
 	if err != nil {
 		t.Fatal(err)
 	}
+	proposer, err := p.nextProposer(ctx, at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	validators := []string{"0", strconv.Itoa(shape.Validators - 1), proposer} // the second is dead
 	nothing := emptyPanels(p.config)
 	used := make([]bool, len(nothing))
 	asked, shown := 0, 0
@@ -72,7 +80,7 @@ func (p *proof) checkPanels(ctx context.Context, t *testing.T, at time.Time, sha
 			}
 			asked++
 			data := false
-			for _, validator := range []int{0, shape.Validators - 1} {
+			for _, validator := range validators {
 				if data {
 					break
 				}
@@ -106,11 +114,24 @@ func (p *proof) checkPanels(ctx context.Context, t *testing.T, at time.Time, sha
 	t.Logf("%d queries of %d dashboards asked, %d show data", asked, len(boards), shown)
 }
 
+// nextProposer returns a validator that is known to propose soon.
+func (p *proof) nextProposer(ctx context.Context, at time.Time) (string, error) {
+	series, err := p.prometheus.Query(ctx, fmt.Sprintf(
+		"max by (validator_index) (ethereum_validator_next_proposal_timestamp_seconds{job=%q})", exporterJob), at)
+	if err != nil {
+		return "", err
+	}
+	if len(series) == 0 {
+		return "", errors.New("nobody is known to propose soon")
+	}
+	return series[0].Labels["validator_index"], nil
+}
+
 // ask asks one query, and tells whether it shows data at the end.
-func (p *proof) ask(ctx context.Context, t *testing.T, q dashboards.Query, validator int, at time.Time) (data bool, err error) {
+func (p *proof) ask(ctx context.Context, t *testing.T, q dashboards.Query, validator string, at time.Time) (data bool, err error) {
 	filled, err := expr.Fill(q.Expr, map[string]string{
 		"network": network, "job": exporterJob, "cluster": ".*",
-		"group_by": "all", "group": "all", "validator": strconv.Itoa(validator),
+		"group_by": "all", "group": "all", "validator": validator,
 	})
 	if err != nil {
 		return false, err
