@@ -132,6 +132,16 @@ func near(limit float64) (above, below spread) {
 	return above, below
 }
 
+// halves are two exporters' shares of twice as many requests: the first meets the fast ones.
+func (d spread) halves() (one, other spread) {
+	one, other = d, d
+	one.faster = min(1000, 2*d.faster)
+	one.inside = 1000 - one.faster
+	other.faster = 2*d.faster - one.faster
+	other.inside = 2*(d.faster+d.inside) - 1000 - other.faster
+	return one, other
+}
+
 // requests writes the histogram of 1,000 requests at each step from one on.
 func (s scenario) requests(replica string, from int, d spread) []Series {
 	rising := func(by int) string {
@@ -155,14 +165,15 @@ func latencyCases(c mixin.Config, a Alert, limit time.Duration) []Case {
 	b := c.Alerts.Beacon
 	s := scraped(c, b.Range+3*b.For)
 	above, below := near(limit.Seconds())
+	one, other := above.halves()
 	up := s.node(first, node1, "up", s.constant(1))
 	expected := s.plain(fmt.Sprintf("The slowest 5%% of block requests to http://n1:5052 take %.2f s or longer; at most %s s is expected.",
 		above.p95, seconds(limit)), "endpoint", node1, "operation", "block")
 	// A rate needs two samples, so the second step is the first that has one.
 	cases := []Case{
 		s.fires("fires when the 95th percentile is just above the limit", a, 1, append(s.requests(first, 0, above), up), expected),
-		s.fires("fires once when two exporters meet it", a, 1,
-			append(append(s.requests(first, 0, above), s.requests(second, 0, above)...), up), expected),
+		s.fires("fires once, with the percentile over both, when there are two exporters", a, 1,
+			append(append(s.requests(first, 0, one), s.requests(second, 0, other)...), up), expected),
 		s.silent("is silent when the 95th percentile is just below the limit", append(s.requests(first, 0, below), up)),
 	}
 	// Few requests, all of them slow, over the range: counters need not be whole here.
@@ -315,6 +326,9 @@ func headStalledCases(c mixin.Config, a Alert) []Case {
 		}, expected),
 		s.silent("is silent when the head moves just in time", []Series{
 			clock(first), head(first, node1, func(n int) float64 { return now(n - n%max(1, hold)) }), head(first, node2, now),
+		}),
+		s.silent("is silent when the node lags but moves", []Series{
+			clock(first), head(first, node1, func(n int) float64 { return now(n) - 900 }), head(first, node2, now),
 		}),
 		s.silent("is silent when the network has no blocks, so that all nodes stand still", []Series{
 			clock(first), head(first, node1, stalled), head(first, node2, stalled),

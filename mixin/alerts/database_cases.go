@@ -63,8 +63,8 @@ func poolLeakCases(c mixin.Config, a Alert) []Case {
 		s.fires("fires when two do not come back, however many others do", a, from, []Series{
 			acquired(first, s.values(func(n int) (float64, bool) { return oneIf(n >= begins) * float64(2+n%3*5), true })),
 		}, expected),
-		s.fires("fires once when one of two receivers leaks", a, from,
-			[]Series{acquired(first, s.from(begins, 0, 2)), acquired(second, s.constant(0))}, expected),
+		s.fires("fires once, with the worse, when two receivers leak", a, from,
+			[]Series{acquired(first, s.from(begins, 0, 2)), acquired(second, s.from(begins, 0, 1))}, expected),
 		s.silent("is silent when all come back once in the range", []Series{
 			acquired(first, s.values(func(n int) (float64, bool) { return 9 * oneIf(n%(from-1) != 0), true })),
 		}),
@@ -80,15 +80,16 @@ func writesSlowCases(c mixin.Config, a Alert) []Case {
 	s := scraped(receiver(c), 2*a.For+a.For/2)
 	// The receiver's buckets do not matter: one from half the limit to twice the limit.
 	lo, hi := limit.Seconds()/2, limit.Seconds()*2
+	const each = 100_000 // writes at each step
 	writes := func(replica string, inside int, from int) []Series {
-		series := func(le string, each int) Series {
+		series := func(le string, by int) Series {
 			return s.own(replica, "validator_rollup_write_duration_seconds_bucket",
-				s.values(func(n int) (float64, bool) { return float64(max(0, n-from+1) * each), true }), "le", le)
+				s.values(func(n int) (float64, bool) { return float64(max(0, n-from+1) * by), true }), "le", le)
 		}
-		return []Series{series(number(lo), 1000-inside), series(number(hi), 1000), series("+Inf", 1000)}
+		return []Series{series(number(lo), each-inside), series(number(hi), each), series("+Inf", each)}
 	}
-	p95 := func(inside int) float64 { return lo + (hi-lo)*float64(950-(1000-inside))/float64(inside) }
-	over := 50
+	p95 := func(inside int) float64 { return lo + (hi-lo)*float64(each*95/100-(each-inside))/float64(inside) }
+	over := each / 20
 	for p95(over) <= limit.Seconds()+1e-9 {
 		over++
 	}
