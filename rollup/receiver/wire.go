@@ -88,7 +88,20 @@ func (d *decoder) decode(data []byte, version2 bool) error {
 const symbolsPerSample = 10
 
 // readSymbols reads the symbols alone: nothing says that they stand before the series.
+// It counts them first, so that they are given no more memory than they need.
 func (d *decoder) readSymbols(data []byte) error {
+	count := 0
+	if err := eachSymbol(data, func([]byte) { count++ }); err != nil {
+		return err
+	}
+	if most := symbolsPerSample * d.limits.Samples; count > most {
+		return tooLarge("more than %d symbols in one request", most)
+	}
+	d.symbols = make([][]byte, 0, count)
+	return eachSymbol(data, func(symbol []byte) { d.symbols = append(d.symbols, symbol) })
+}
+
+func eachSymbol(data []byte, visit func([]byte)) error {
 	for len(data) > 0 {
 		f, rest, err := nextField(data)
 		if err != nil {
@@ -101,10 +114,7 @@ func (d *decoder) readSymbols(data []byte) error {
 		if err := f.want(protowire.BytesType, "a symbol"); err != nil {
 			return err
 		}
-		if len(d.symbols) == symbolsPerSample*d.limits.Samples {
-			return tooLarge("more than %d symbols in one request", len(d.symbols))
-		}
-		d.symbols = append(d.symbols, f.bytes)
+		visit(f.bytes)
 	}
 	return nil
 }
