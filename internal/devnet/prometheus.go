@@ -28,6 +28,11 @@ type PrometheusOptions struct {
 	RuleFiles []string
 	// EvaluationInterval of rule groups without one of their own; Interval when 0.
 	EvaluationInterval time.Duration
+	// ExternalLabels are put on everything that is sent elsewhere.
+	ExternalLabels map[string]string
+	// RemoteWrite are sections of remote_write, under the names of Prometheus' own
+	// configuration. The protocol is chosen by protobuf_message.
+	RemoteWrite []map[string]any
 	// BinDir and WorkDir as in Options; the directory is removed by Stop.
 	BinDir, WorkDir string
 }
@@ -142,21 +147,25 @@ func prometheusConfig(options PrometheusOptions) ([]byte, error) {
 			Static []static `json:"static_configs"`
 		}
 		global struct {
-			Interval   string `json:"scrape_interval"`
-			Timeout    string `json:"scrape_timeout"`
-			Evaluation string `json:"evaluation_interval"`
+			Interval   string            `json:"scrape_interval"`
+			Timeout    string            `json:"scrape_timeout"`
+			Evaluation string            `json:"evaluation_interval"`
+			External   map[string]string `json:"external_labels,omitempty"`
 		}
 	)
 	var config struct {
-		Global global   `json:"global"`
-		Rules  []string `json:"rule_files,omitempty"`
-		Jobs   []job    `json:"scrape_configs"`
+		Global global           `json:"global"`
+		Rules  []string         `json:"rule_files,omitempty"`
+		Jobs   []job            `json:"scrape_configs"`
+		Write  []map[string]any `json:"remote_write,omitempty"`
 	}
 	milliseconds := func(d time.Duration) string { return fmt.Sprintf("%dms", d.Milliseconds()) }
 	config.Global = global{
 		Interval: milliseconds(options.Interval), Timeout: milliseconds(options.Interval),
 		Evaluation: milliseconds(cmp.Or(options.EvaluationInterval, options.Interval)),
+		External:   options.ExternalLabels,
 	}
+	config.Write = options.RemoteWrite
 	for _, path := range options.RuleFiles {
 		absolute, err := filepath.Abs(path) // the server reads them relative to its configuration
 		if err != nil {

@@ -57,6 +57,23 @@ func TestPrometheusConfigNamesRuleFilesFromItsOwnDirectory(t *testing.T) {
 	}
 }
 
+func TestPrometheusConfigTakesSectionsOfRemoteWriteAsTheyAre(t *testing.T) {
+	got := config(t, PrometheusOptions{
+		Interval:       time.Second,
+		ExternalLabels: map[string]string{"replica": "a"},
+		RemoteWrite: []map[string]any{{
+			"url": "http://127.0.0.1:1/api/v1/write", "protobuf_message": "io.prometheus.write.v2.Request",
+			"write_relabel_configs": []any{map[string]any{"action": "keep", "source_labels": []any{"__name__"}, "regex": "x"}},
+		}},
+	})
+	want := `{"global":{"scrape_interval":"1000ms","scrape_timeout":"1000ms","evaluation_interval":"1000ms","external_labels":{"replica":"a"}},` +
+		`"scrape_configs":null,"remote_write":[{"protobuf_message":"io.prometheus.write.v2.Request","url":"http://127.0.0.1:1/api/v1/write",` +
+		`"write_relabel_configs":[{"action":"keep","regex":"x","source_labels":["__name__"]}]}]}`
+	if got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
 func config(t *testing.T, options PrometheusOptions) string {
 	t.Helper()
 	text, err := prometheusConfig(options)

@@ -18,6 +18,8 @@ type Outcome struct {
 	Delay    uint64
 	// The votes that earn a reward (protocol: participation flags).
 	Source, Target, Head bool
+	// HeadRight: its head vote was right, included in time or not.
+	HeadRight bool
 	// Proposals expected, and made. The genesis block is nobody's.
 	BlocksExpected, BlocksProposed int
 	// Sync committee seats × canonical blocks, and bits set for them.
@@ -37,7 +39,12 @@ type Result struct {
 	Epochs map[uint64]map[uint64]*Outcome
 	// Sync has the seats of every block of these epochs, by slot and validator.
 	Sync map[uint64]map[uint64]Seats
+	// Slashings by epoch.
+	Slashings map[uint64]Slashings
 }
+
+// Slashings are numbers of slashing operations in canonical blocks.
+type Slashings struct{ Proposer, Attester int }
 
 // Count counts the epochs from to to, both included, as the beacon node at url tells
 // them. The last must be settled: its attestations can be included up to the end of the
@@ -53,6 +60,7 @@ func Count(ctx context.Context, url string, from, to uint64) (*Result, error) {
 		Blocks:        map[uint64]bool{},
 		Epochs:        map[uint64]map[uint64]*Outcome{},
 		Sync:          map[uint64]map[uint64]Seats{},
+		Slashings:     map[uint64]Slashings{},
 	}}
 	if err := c.readChain(ctx, from*slotsPerEpoch, (to+2)*slotsPerEpoch-1); err != nil {
 		return nil, fmt.Errorf("count epochs %d to %d: %w", from, to, err)
@@ -64,6 +72,7 @@ func Count(ctx context.Context, url string, from, to uint64) (*Result, error) {
 				return nil, fmt.Errorf("count epoch %d: %w", epoch, err)
 			}
 		}
+		c.slashings(epoch)
 	}
 	return c.result, nil
 }
@@ -167,6 +176,7 @@ func (c *count) attestations(ctx context.Context, epoch uint64) error {
 						}
 						o.Source = o.Source || delay <= timely
 						o.Target = o.Target || target
+						o.HeadRight = o.HeadRight || head
 						o.Head = o.Head || head && delay == 1
 					}
 					bit++
@@ -232,6 +242,18 @@ func (c *count) syncCommittee(ctx context.Context, epoch uint64) error {
 		c.result.Sync[slot] = of
 	}
 	return nil
+}
+
+func (c *count) slashings(epoch uint64) {
+	perEpoch := c.result.SlotsPerEpoch
+	var sum Slashings
+	for slot := epoch * perEpoch; slot < (epoch+1)*perEpoch; slot++ {
+		if b := c.blocks[slot]; b != nil {
+			sum.Proposer += len(b.Body.ProposerSlashings)
+			sum.Attester += len(b.Body.AttesterSlashings)
+		}
+	}
+	c.result.Slashings[epoch] = sum
 }
 
 func (c *count) outcome(epoch, validator uint64) *Outcome {

@@ -1,10 +1,13 @@
 package independent_test
 
 import (
+	"maps"
 	"net/http/httptest"
 	"strings"
 	"testing"
 
+	"github.com/ethereum-validator-monitor/validator-monitor/collector/duty"
+	"github.com/ethereum-validator-monitor/validator-monitor/internal/chainsim"
 	"github.com/ethereum-validator-monitor/validator-monitor/internal/recording"
 	"github.com/ethereum-validator-monitor/validator-monitor/test/independent"
 )
@@ -91,6 +94,84 @@ func TestCountKnowsWhoWasOffline(t *testing.T) {
 	}
 	if expected != 4*32 || proposed != len(result.Sync) {
 		t.Errorf("%d proposals expected and %d made, want %d and %d", expected, proposed, 4*32, len(result.Sync))
+	}
+}
+
+func TestHeadVotesThatAreLostAreRightOrWrong(t *testing.T) {
+	result, err := independent.Count(t.Context(), serve(t, "devnet-leak"), 4, 22)
+	if err != nil {
+		t.Fatal(err)
+	}
+	late, wrong := 0, 0
+	for epoch, outcomes := range result.Epochs {
+		for v, o := range outcomes {
+			if o.Head && !o.HeadRight || o.HeadRight && !(o.Included && o.Target) || o.HeadRight && !o.Head && o.Delay == 1 {
+				t.Errorf("epoch %d, validator %d: %+v", epoch, v, *o)
+			}
+			switch {
+			case o.HeadRight && !o.Head:
+				late++
+			case o.Included && !o.HeadRight:
+				wrong++
+			}
+		}
+	}
+	if late == 0 || wrong == 0 {
+		t.Errorf("%d head votes were late and %d wrong, though the chain stalled", late, wrong)
+	}
+}
+
+func TestSlashingsAreCounted(t *testing.T) {
+	preset := chainsim.Short()
+	chain, err := chainsim.New(chainsim.Config{
+		Preset: preset, Validators: 128, Noise: &chainsim.Noise{},
+		Faults: []chainsim.Fault{
+			chainsim.ProposerSlashing{Slot: 9, Validator: 1},
+			chainsim.ProposerSlashing{Slot: 12, Validator: 2},
+			chainsim.AttesterSlashing{Slot: 12, Validators: []duty.ValidatorIndex{3, 4, 5}},
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	chain.AdvanceTo(40)
+	server := httptest.NewServer(chain.Handler())
+	defer server.Close()
+	result, err := independent.Count(t.Context(), server.URL, 0, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[uint64]independent.Slashings{0: {}, 1: {Proposer: 2, Attester: 1}, 2: {}}
+	if !maps.Equal(result.Slashings, want) {
+		t.Errorf("got %v, want %v", result.Slashings, want)
+	}
+}
+
+func TestBalancesAreThoseOfTheState(t *testing.T) {
+	url := serve(t, "devnet-leak")
+	before, err := independent.Balances(t.Context(), url, 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	after, err := independent.Balances(t.Context(), url, 192)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(before) != 128 || len(after) != 128 {
+		t.Fatalf("%d and %d validators, want 128", len(before), len(after))
+	}
+	const online, offline = 0, 120
+	for v, b := range after {
+		if !b.Active || b.Effective != 32e9 || b.Balance < 31e9 || b.Balance > 33e9 {
+			t.Errorf("validator %d: %+v", v, b)
+		}
+	}
+	if after[offline].Balance >= before[offline].Balance || after[online].Balance <= after[offline].Balance {
+		t.Errorf("validator %d, without keys, went from %d to %d gwei; validator %d has %d",
+			offline, before[offline].Balance, after[offline].Balance, online, after[online].Balance)
+	}
+	if _, err := independent.Balances(t.Context(), url+"/elsewhere", 32); err == nil || !strings.Contains(err.Error(), "balances at slot 32") {
+		t.Errorf("a node that does not answer: %v", err)
 	}
 }
 
