@@ -130,7 +130,7 @@ func (p *proof) nextProposer(ctx context.Context, at time.Time) (string, error) 
 // ask asks one query, and tells whether it shows data at the end.
 func (p *proof) ask(ctx context.Context, t *testing.T, q dashboards.Query, validator string, at time.Time) (data bool, err error) {
 	filled, err := expr.Fill(q.Expr, map[string]string{
-		"network": network, "job": exporterJob, "cluster": ".*",
+		"network": network, "job": exporterJob, p.config.Select.ClusterLabel: ".*",
 		"group_by": "all", "group": "all", "validator": validator,
 	})
 	if err != nil {
