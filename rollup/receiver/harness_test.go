@@ -2,6 +2,7 @@ package receiver_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -220,11 +221,7 @@ func (f *fixture) send(v version, all ...series) response {
 // post sends a body as it is. Headers are names and values; an empty value removes one.
 func (f *fixture) post(body []byte, headers ...string) response {
 	f.Helper()
-	request, err := http.NewRequestWithContext(f.Context(), http.MethodPost, f.url+receiver.WritePath, bytes.NewReader(body))
-	if err != nil {
-		f.Fatal(err)
-	}
-	request.Header.Set("Content-Encoding", "snappy")
+	request := f.request(f.Context(), v1, body)
 	for i := 0; i < len(headers); i += 2 {
 		if request.Header.Set(headers[i], headers[i+1]); headers[i+1] == "" {
 			request.Header.Del(headers[i])
@@ -235,6 +232,17 @@ func (f *fixture) post(body []byte, headers ...string) response {
 		f.Fatal(err)
 	}
 	return read(f.T, answer)
+}
+
+func (f *fixture) request(ctx context.Context, v version, body []byte) *http.Request {
+	f.Helper()
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, f.url+receiver.WritePath, bytes.NewReader(body))
+	if err != nil {
+		f.Fatal(err)
+	}
+	request.Header.Set("Content-Encoding", "snappy")
+	request.Header.Set("Content-Type", v.contentType())
+	return request
 }
 
 func (f *fixture) get(path string) response {
