@@ -40,7 +40,7 @@ LINT         := $(addprefix $(TOOLS)/,staticcheck gofumpt)
 ##### Building and running
 
 .PHONY: build
-build: ## bin/validator-exporter, bin/validator-mixin
+build: ## bin/validator-exporter, bin/validator-mixin, bin/validator-rollup
 	$(GO_BUILD) -o $(BIN)/ ./cmd/...
 
 .PHONY: run
@@ -80,7 +80,7 @@ test: postgres ## all tests that need nothing but Go and Postgres, with the race
 
 .PHONY: mixin-check
 mixin-check: $(PROMETHEUS) $(ALERTMANAGER) ## promtool and amtool on the generated rules, their tests and the Alertmanager example
-	go test -tags e2e -v -count 1 -timeout 20m ./mixin/output 2>&1 | $(SUMMARY)
+	go test -tags e2e -v -count 1 -timeout 30m ./mixin/output 2>&1 | $(SUMMARY)
 
 .PHONY: e2e
 e2e: VERBOSE = 1

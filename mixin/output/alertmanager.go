@@ -114,6 +114,11 @@ func inhibitions(c mixin.Config) []inhibition {
 	if c.Level == mixin.Validator {
 		level, down = validator, "ValidatorDown"
 	}
+	old := []string{
+		"ValidatorEffectivenessLow", "ValidatorEffectivenessBelowNetwork", "ValidatorParticipationLow", "ValidatorBalanceDecreasing",
+		"ValidatorEffectivenessBudgetBurnSlow", "ValidatorSyncCommitteeParticipationLow",
+		"ValidatorProposalUpcoming", "ValidatorSyncCommitteeUpcoming",
+	}
 	const twin = "The critical twin says it."
 	return []inhibition{
 		{twin, []string{"ValidatorEffectivenessCritical"}, []string{"ValidatorEffectivenessLow"}, level},
@@ -144,13 +149,15 @@ func inhibitions(c mixin.Config) []inhibition {
 		},
 		{
 			"What is said of validators is old.",
-			[]string{"ValidatorExporterDown", "BeaconNodesAllDown", "ValidatorSnapshotStaleCritical"},
-			[]string{
-				"ValidatorEffectivenessLow", "ValidatorEffectivenessBelowNetwork", "ValidatorParticipationLow", "ValidatorBalanceDecreasing",
-				"ValidatorEffectivenessBudgetBurnSlow", "ValidatorSyncCommitteeParticipationLow",
-				"ValidatorProposalUpcoming", "ValidatorSyncCommitteeUpcoming",
-			},
+			[]string{"ValidatorExporterDown", "BeaconNodesAllDown"},
+			old,
 			job,
+		},
+		{
+			"What is said of the network's validators is old.",
+			[]string{"ValidatorSnapshotStaleCritical"},
+			old,
+			[]string{"job", "network"},
 		},
 		{
 			"Without a beacon node there is nothing to collect.",

@@ -74,8 +74,9 @@ func TestInhibitionsFitTheAlerts(t *testing.T) {
 							if label == c.Select.ClusterLabel {
 								continue
 							}
+							// An instance that lacks the label silences none that has it, which is safe.
 							of, by := carries(c, source, label), carries(c, target, label)
-							if of != by || of == "never" {
+							if of == "never" || by == "never" {
 								t.Errorf("%s silences %s where %s is the same, which is %s on the one and %s on the other", source, target, label, of, by)
 							}
 						}

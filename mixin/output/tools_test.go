@@ -58,6 +58,7 @@ func testRules(t *testing.T, dir, promtool string) {
 	for _, file := range files {
 		name := strings.TrimSuffix(filepath.Base(file), ".yaml")
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			report := filepath.Join(t.TempDir(), "report.xml")
 			command := exec.Command(promtool, "test", "rules", "--diff", "--junit="+report, filepath.Join("tests", filepath.Base(file)))
 			command.Dir = dir
