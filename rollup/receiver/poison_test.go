@@ -1,6 +1,7 @@
 package receiver_test
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"net/http"
@@ -122,6 +123,33 @@ func TestRequestsThatAreTooLarge(t *testing.T) {
 		f.expectStored(nil)
 	}, small)
 }
+
+// A body that is refused unread must not look like a broken connection, after which
+// senders would try again for ever.
+func TestRefusalOfAnUnreadBodyArrives(t *testing.T) {
+	f := serve(t, &scripted{})
+	for name, body := range map[string]io.Reader{
+		"with a length":    bytes.NewReader(make([]byte, 64<<20)),
+		"without a length": io.LimitReader(zeros{}, 64<<20),
+	} {
+		request, err := http.NewRequestWithContext(t.Context(), "POST", f.url+"/api/v1/write", body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Content-Encoding", "snappy")
+		request.Header.Set("Content-Type", v1.contentType())
+		answer, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		read(t, answer).expect(t, 413, "too large")
+	}
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
 // In Remote-Write 2.0 many labels can refer to one long text.
 func TestLabelsCountWhereTheyStand(t *testing.T) {
