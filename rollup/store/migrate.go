@@ -146,8 +146,13 @@ func (s *Store) letRead(ctx context.Context, db *sql.DB) error {
 	if len(views) == 0 {
 		return nil
 	}
-	if _, err := db.ExecContext(ctx, `GRANT SELECT ON `+strings.Join(views, ", ")+` TO `+ReaderRole); err != nil {
-		return fmt.Errorf("let role %s read the views: %w", ReaderRole, err)
+	for _, grant := range []string{
+		`SELECT ON ` + strings.Join(views, ", "),
+		`EXECUTE ON FUNCTION sum_day`, // which the views call, with the rights of who reads
+	} {
+		if _, err := db.ExecContext(ctx, `GRANT `+grant+` TO `+ReaderRole); err != nil {
+			return fmt.Errorf("let role %s read the views: %w", ReaderRole, err)
+		}
 	}
 	// The schema public lets everybody in; another one may be somebody else's to open.
 	var schema string

@@ -11,8 +11,8 @@ import (
 )
 
 // Maintain makes partitions ahead, drops those that are older than the retention, and
-// stores the sums of days that are over. Call it at the start and every hour. Of several
-// programs one does it, the others skip it.
+// stores the sums of days. Call it at the start and every hour or more often, which makes
+// the views faster. Of several programs one does it, the others skip it.
 func (s *Store) Maintain(ctx context.Context) (err error) {
 	fail := func(err error) error {
 		s.lost(ctx, err)
@@ -53,7 +53,7 @@ func (s *Store) Maintain(ctx context.Context) (err error) {
 	if err := s.dropPartitions(ctx, conn, oldest); err != nil {
 		return fail(err)
 	}
-	if _, err := s.closeDays(ctx, conn, now); err != nil {
+	if _, err := s.closeDays(ctx, conn); err != nil {
 		return fail(err)
 	}
 	months, err := s.listPartitions(ctx, conn)

@@ -13,7 +13,7 @@ COMMENT ON TABLE calendar IS 'The days of each network that have samples. A day 
 COMMENT ON COLUMN calendar.month IS 'First date of the month that the day belongs to.';
 COMMENT ON COLUMN calendar.begins IS 'When the day begins, which is in it.';
 COMMENT ON COLUMN calendar.ends IS 'When it ends, which is in the next.';
-COMMENT ON COLUMN calendar.state IS 'closed: its sums are in days. open: they are made from samples whenever somebody asks. closing: as open, but sums are being stored and nothing has been written since that began.';
+COMMENT ON COLUMN calendar.state IS 'closed: its sums are in days. open: something was written since, and they are made from samples whenever somebody asks. closing: as open, but sums are being stored and nothing has been written since that began.';
 
 CREATE TABLE days (
     subject_id bigint NOT NULL REFERENCES subjects,
@@ -157,14 +157,43 @@ FROM (
     FROM samples JOIN series ON series.id = samples.series_id JOIN subjects ON subjects.id = series.subject_id
 ) AS windows, chain_day(network, window_start) AS begins;
 
--- The sums of days that are not closed. The nested loops are meant: whatever the planner believes, it
--- looks the samples of each series up in the one or two partitions that hold the day, and only those
--- of the subjects and days that were asked for. Samples are whole numbers; as bigint they sum exactly
--- and in any order.
-CREATE VIEW open_days AS
+-- The sums of one subject's samples in one day. A function of its own, so that neither the planner
+-- nor the compiler of expressions spends time on it while there is nothing to sum, and that each series
+-- is looked up in the one or two partitions that hold the day, whatever the planner believes. Who reads
+-- the views runs it, with the rights of its owner. Samples are whole numbers: as bigint they sum exactly,
+-- in any order.
+-- +goose StatementBegin
+CREATE FUNCTION sum_day(of_subject bigint, begins timestamptz, ends timestamptz) RETURNS TABLE (
+    windows integer,
+    attestations_expected bigint,
+    attestations_included bigint,
+    source_votes bigint,
+    target_votes bigint,
+    head_votes bigint,
+    source_lost_missing bigint,
+    source_lost_late bigint,
+    source_lost_wrong bigint,
+    source_lost_network bigint,
+    target_lost_missing bigint,
+    target_lost_late bigint,
+    target_lost_wrong bigint,
+    target_lost_network bigint,
+    head_lost_missing bigint,
+    head_lost_late bigint,
+    head_lost_wrong bigint,
+    head_lost_network bigint,
+    inclusion_delay_slots bigint,
+    stake_possible_gwei numeric,
+    stake_achievable_gwei numeric,
+    stake_earned_gwei numeric,
+    blocks_expected bigint,
+    blocks_proposed bigint,
+    sync_expected bigint,
+    sync_included bigint,
+    balance_gwei bigint, balance_change_gwei bigint, proposer_slashings bigint, attester_slashings bigint
+) LANGUAGE sql STABLE SECURITY DEFINER ROWS 1 SET plan_cache_mode = force_generic_plan
+BEGIN ATOMIC
 SELECT
-    subjects.id AS subject_id, subjects.kind, subjects.network, subjects.validator_index, subjects.group_by, subjects.group_name,
-    calendar.day, calendar.month,
     totals.windows,
     totals.attestations_expected,
     totals.attestations_included,
@@ -173,10 +202,10 @@ SELECT
     totals.head_votes,
     totals.source_lost_missing,
     totals.source_lost_late,
-    coalesce(totals.source_lost_wrong, 0 * totals.source_lost_missing) AS source_lost_wrong, -- cannot be: 0 once the others are known
+    coalesce(totals.source_lost_wrong, 0 * totals.source_lost_missing), -- cannot be: 0 once the others are known
     totals.source_lost_network,
     totals.target_lost_missing,
-    coalesce(totals.target_lost_late, 0 * totals.target_lost_missing) AS target_lost_late, -- cannot be: 0 once the others are known
+    coalesce(totals.target_lost_late, 0 * totals.target_lost_missing), -- cannot be: 0 once the others are known
     totals.target_lost_wrong,
     totals.target_lost_network,
     totals.head_lost_missing,
@@ -191,12 +220,10 @@ SELECT
     totals.blocks_proposed,
     totals.sync_expected,
     totals.sync_included,
-    newest.value::bigint AS balance_gwei,
-    newest.value::bigint - before.value::bigint AS balance_change_gwei,
+    newest.value::bigint,
+    newest.value::bigint - before.value::bigint,
     totals.proposer_slashings, totals.attester_slashings
-FROM calendar
-JOIN subjects ON subjects.network = calendar.network
-CROSS JOIN LATERAL (
+FROM (
     SELECT
         coalesce(min(sums.windows) FILTER (WHERE series.measure NOT LIKE 'attestation\_stake\_%' AND series.measure <> 'balance_gwei'), 0)::integer AS windows,
         (sum(sums.total) FILTER (WHERE series.measure = 'attestations_expected'))::bigint AS attestations_expected,
@@ -232,14 +259,14 @@ CROSS JOIN LATERAL (
     CROSS JOIN LATERAL (
         SELECT count(*) AS windows, sum(CASE WHEN samples.value BETWEEN -9e18 AND 9e18 THEN samples.value::bigint END) AS total
         FROM samples
-        WHERE samples.series_id = series.id AND samples.window_start >= calendar.begins AND samples.window_start < calendar.ends
+        WHERE samples.series_id = series.id AND samples.window_start >= sum_day.begins AND samples.window_start < sum_day.ends
     ) AS sums
-    WHERE series.subject_id = subjects.id AND sums.windows > 0
+    WHERE series.subject_id = of_subject AND sums.windows > 0
 ) AS totals
 LEFT JOIN LATERAL (
     SELECT samples.value
     FROM samples
-    WHERE samples.series_id = totals.balance AND samples.window_start >= calendar.begins AND samples.window_start < calendar.ends
+    WHERE samples.series_id = totals.balance AND samples.window_start >= sum_day.begins AND samples.window_start < sum_day.ends
         AND samples.value BETWEEN -9e18 AND 9e18
     ORDER BY samples.window_start DESC
     LIMIT 1
@@ -247,12 +274,27 @@ LEFT JOIN LATERAL (
 LEFT JOIN LATERAL (
     SELECT samples.value
     FROM samples
-    WHERE samples.series_id = totals.balance AND samples.window_start >= calendar.begins - interval '24 hours' AND samples.window_start < calendar.begins
+    WHERE samples.series_id = totals.balance
+        AND samples.window_start >= sum_day.begins - interval '24 hours' AND samples.window_start < sum_day.begins
         AND samples.value BETWEEN -9e18 AND 9e18
     ORDER BY samples.window_start DESC
     LIMIT 1
 ) AS before ON true
-WHERE calendar.state <> 'closed' AND totals.series > 0;
+WHERE totals.series > 0;
+END;
+-- +goose StatementEnd
+COMMENT ON FUNCTION sum_day IS 'The sums of the samples of one subject from a time on up to another; no row when there are none. balance_change_gwei is since the 24 hours before.';
+REVOKE ALL ON FUNCTION sum_day FROM PUBLIC;
+
+CREATE VIEW open_days AS
+SELECT
+    subjects.id AS subject_id, subjects.kind, subjects.network, subjects.validator_index, subjects.group_by, subjects.group_name,
+    calendar.day, calendar.month,
+    sums.*
+FROM calendar
+JOIN subjects ON subjects.network = calendar.network
+CROSS JOIN LATERAL sum_day(subjects.id, calendar.begins, calendar.ends) AS sums
+WHERE calendar.state <> 'closed';
 COMMENT ON VIEW open_days IS 'The sums of days that are not closed, made from samples.';
 
 CREATE VIEW all_days AS
@@ -331,6 +373,7 @@ DROP VIEW open_days;
 DROP TRIGGER note_series ON series;
 DROP FUNCTION note_series;
 DROP TRIGGER recut_days ON networks;
+DROP FUNCTION sum_day;
 DROP FUNCTION recut_days;
 DROP FUNCTION note_windows;
 DROP FUNCTION lock_days;
