@@ -146,11 +146,13 @@ func (s *Store) letRead(ctx context.Context, db *sql.DB) error {
 	if len(views) == 0 {
 		return nil
 	}
-	for _, grant := range []string{
-		`SELECT ON ` + strings.Join(views, ", "),
-		`EXECUTE ON FUNCTION sum_day`, // which the views call, with the rights of who reads
+	for _, statement := range []string{
+		`GRANT SELECT ON ` + strings.Join(views, ", ") + ` TO ` + ReaderRole,
+		// Whoever reads an open day runs it. A backup restored without privileges lets everybody.
+		`REVOKE ALL ON FUNCTION sum_day FROM PUBLIC`,
+		`GRANT EXECUTE ON FUNCTION sum_day TO ` + ReaderRole,
 	} {
-		if _, err := db.ExecContext(ctx, `GRANT `+grant+` TO `+ReaderRole); err != nil {
+		if _, err := db.ExecContext(ctx, statement); err != nil {
 			return fmt.Errorf("let role %s read the views: %w", ReaderRole, err)
 		}
 	}
