@@ -320,12 +320,19 @@ func monthsOf(samples []*sample) (months []month) {
 var errNoPartition = errors.New("no partition for a sample")
 
 // insert stores samples in order of their keys, so that writers never wait for each
-// other in a circle. Most batches are new as a whole or known as a whole: a plain COPY
-// is tried first, and only when it meets a key that is there the rows are compared.
+// other in a circle. Most batches are new as a whole or known as a whole: unless a few of
+// the keys are there, a plain COPY is tried, and only when it meets one that is there the
+// rows are compared. A COPY that fails costs time and leaves dead rows in the table.
 func (s *Store) insert(ctx context.Context, tx pgx.Tx, b *batch, samples []*sample) error {
 	return isolate(samples, func(part []*sample) error {
-		err := pgx.BeginFunc(ctx, tx, func(tx pgx.Tx) error { return copySamples(ctx, tx, part) })
-		if hasCode(err, codeUnique) {
+		there, err := probe(ctx, tx, part)
+		if err != nil {
+			return err
+		}
+		if !there {
+			err = pgx.BeginFunc(ctx, tx, func(tx pgx.Tx) error { return copySamples(ctx, tx, part) })
+		}
+		if there || hasCode(err, codeUnique) {
 			err = pgx.BeginFunc(ctx, tx, func(tx pgx.Tx) error { return mergeSamples(ctx, tx, part) })
 		}
 		if noPartition(err) && !b.asked {
@@ -397,6 +404,32 @@ func postgresTime(unix int64) int64 {
 	return (unix - epoch) * 1_000_000
 }
 
+// lookUp finds the values that are stored under keys.
+const lookUp = `
+	SELECT wanted.series_id, wanted.window_start, stored.value
+	FROM unnest($1::bigint[], $2::timestamptz[], $3::float8[]) AS wanted (series_id, window_start, value)
+	CROSS JOIN LATERAL (
+		SELECT value FROM samples
+		WHERE series_id = wanted.series_id AND window_start = wanted.window_start
+		LIMIT 1 -- keeps this a look-up of each key, whatever the planner thinks of the table
+	) AS stored`
+
+// probe tells whether one of a few samples, taken evenly from all, is there.
+func probe(ctx context.Context, tx pgx.Tx, samples []*sample) (there bool, err error) {
+	const most = 8
+	var few []*sample
+	open := map[key]*sample{}
+	for i := range min(most, len(samples)) {
+		one := samples[i*len(samples)/min(most, len(samples))]
+		few = append(few, one)
+		open[one.key()] = one
+	}
+	if err := queryKeys(ctx, tx, few, open, lookUp, func(*sample, float64) { there = true }); err != nil {
+		return false, fmt.Errorf("look whether samples are there: %w", err)
+	}
+	return there, nil
+}
+
 // mergeSamples writes the samples that are new and compares the others with what is
 // stored.
 func mergeSamples(ctx context.Context, tx pgx.Tx, samples []*sample) error {
@@ -409,14 +442,7 @@ func mergeSamples(ctx context.Context, tx pgx.Tx, samples []*sample) error {
 	// again. What is there stays there, so that ends.
 	const rounds = 5
 	for range rounds {
-		err := queryKeys(ctx, tx, samples, open, `
-			SELECT wanted.series_id, wanted.window_start, stored.value
-			FROM unnest($1::bigint[], $2::timestamptz[], $3::float8[]) AS wanted (series_id, window_start, value)
-			CROSS JOIN LATERAL (
-				SELECT value FROM samples
-				WHERE series_id = wanted.series_id AND window_start = wanted.window_start
-				LIMIT 1 -- keeps this a look-up of each key, whatever the planner thinks of the table
-			) AS stored`, func(sample *sample, value float64) { sample.settle(math.Float64bits(value)) })
+		err := queryKeys(ctx, tx, samples, open, lookUp, func(sample *sample, value float64) { sample.settle(math.Float64bits(value)) })
 		if err != nil {
 			return fmt.Errorf("compare samples with what is stored: %w", err)
 		}
