@@ -2,6 +2,8 @@ package alerts
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -258,6 +260,12 @@ func (h health) credentialsChanged() Alert {
 	kept := []string{"job", "network", "validator_index", "pubkey", "withdrawal_type"}
 	if l := h.c.Select.ClusterLabel; l != "" {
 		kept = append(kept, l)
+	}
+	// Labels of the watch list may change with the type, those that the job is found by do not.
+	for _, l := range slices.Sorted(maps.Keys(exporterLabels(h.c.Select.Exporter))) {
+		if !slices.Contains(kept, l) && !slices.Contains(h.c.Select.ReplicaLabels, l) {
+			kept = append(kept, l)
+		}
 	}
 	info := h.series("ethereum_validator_info")
 	seen := func(query string) string { return fmt.Sprintf("max by (%s) (%s)", strings.Join(kept, ", "), query) }
