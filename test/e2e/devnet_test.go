@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ethereum-validator-monitor/validator-monitor/internal/devnet"
+	"github.com/ethereum-validator-monitor/validator-monitor/internal/pgtest"
 	"github.com/ethereum-validator-monitor/validator-monitor/test/independent"
 )
 
@@ -27,6 +28,8 @@ type scenario struct {
 	windowEpochs, resetSlots int
 	compareAt                []int // slots at which the bytes of replicas are compared on the way
 	proveMixin               bool
+	// storeWindows of so many epochs in Postgres, and compare those too. 0: do not.
+	storeWindows int
 }
 
 // Epochs as long as mainnet's, one small committee a slot, an eighth of the
@@ -59,7 +62,8 @@ func TestRealChainWithShortEpochsInTrouble(t *testing.T) {
 		shape: devnet.Short(), epochs: 20,
 		// Exact up to 18 empty slots in a row; the outage has 11.
 		windowEpochs: 6, resetSlots: 6,
-		compareAt: []int{20, 50, 74, 108, 144}, // calm, stalls, after the outage, in the leak, after the restart
+		compareAt:    []int{20, 50, 74, 108, 144}, // calm, stalls, after the outage, in the leak, after the restart
+		storeWindows: 2,
 		faults: func(ctx context.Context, c *chain) error {
 			// Frozen for 2.6 s of every 9: empty slots, late and wrong votes.
 			for slot := 24.0; slot < 52; slot += 4.5 {
@@ -141,6 +145,18 @@ func (s scenario) run(t *testing.T) seen {
 	for _, p := range proofs {
 		p.start(t, r)
 	}
+	var windows *pipeline
+	if s.storeWindows > 0 {
+		some := watched{}
+		for v := uint64(0); v < uint64(s.shape.Validators); v += 7 {
+			some[v] = groupOf(v, s.shape.Validators)
+		}
+		windows = startPipeline(t, pipelineOptions{
+			// Nothing is final for nine epochs of the leak.
+			chain: devnetWindows(d, s.storeWindows, some), exporters: 1, shown: 10,
+			interval: 2 * time.Second, protocols: []string{writeV1}, postgres: pgtest.Start(t),
+		})
+	}
 
 	seed := rand.Uint64()
 	random := rand.New(rand.NewPCG(seed, 0))
@@ -199,6 +215,15 @@ func (s scenario) run(t *testing.T) seen {
 	}
 	compareIncreases(t, a, b, happened.series(s.windowEpochs))
 	checkProofs(ctx, t, proofs, rulesAt, s.shape, happened)
+	if windows != nil {
+		stored := windows.finish(ctx)
+		if least := 6; stored < least {
+			t.Errorf("only %d windows are stored, want %d at least", stored, least)
+		}
+		windows.compare(ctx, stored)
+		windows.compareCounters(ctx)
+		windows.stop()
+	}
 	r.compareBytes(ctx)
 	r.end(ctx)
 	observer.exporter.stop(t)

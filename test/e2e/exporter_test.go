@@ -21,8 +21,13 @@ import (
 	"github.com/ethereum-validator-monitor/validator-monitor/internal/devnet"
 )
 
-// built is where TestMain builds the exporter.
+// built is the directory into which TestMain builds the programs.
 var built string
+
+const (
+	exporterProgram = "validator-exporter"
+	rollupProgram   = "validator-rollup"
+)
 
 func TestMain(m *testing.M) { os.Exit(testMain(m)) }
 
@@ -30,8 +35,8 @@ func testMain(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "e2e-")
 	if err == nil {
 		defer os.RemoveAll(dir)
-		built = filepath.Join(dir, "validator-exporter")
-		err = build(built)
+		built = dir
+		err = build(exporterProgram, rollupProgram)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -43,86 +48,99 @@ func testMain(m *testing.M) int {
 	return m.Run()
 }
 
-func build(path string) error {
-	command := exec.Command("go", "build", "-o", path, "../../cmd/validator-exporter")
-	if output, err := command.CombinedOutput(); err != nil {
-		return fmt.Errorf("build the exporter: %w\n%s", err, output)
+func build(programs ...string) error {
+	args := []string{"build", "-o", built + string(filepath.Separator)}
+	for _, program := range programs {
+		args = append(args, "../../cmd/"+program)
+	}
+	if output, err := exec.Command("go", args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("build %v: %w\n%s", programs, err, output)
 	}
 	return nil
 }
 
-// exporter is a validator-exporter process. It keeps its address over restarts.
-type exporter struct {
-	name, dir, address string
-	args               []string
+// service is a process of one of our programs. It keeps its address over restarts.
+type service struct {
+	binary, name, dir, address string
+	args                       []string
 
 	mu      sync.Mutex
 	program *devnet.Program
 	starts  int
 }
 
-// startExporter starts an exporter that ends with the test. When the test fails, the
-// end of its log is printed.
-func startExporter(t *testing.T, name string, args ...string) (*exporter, error) {
+// startService starts a program that ends with the test. When the test fails, the end of
+// its log is printed.
+func startService(t *testing.T, program, name string, args ...string) (*service, error) {
 	ports, err := devnet.FreePorts(1)
 	if err != nil {
 		return nil, err
 	}
-	x := &exporter{name: name, dir: t.TempDir(), address: fmt.Sprintf("127.0.0.1:%d", ports[0])}
-	x.args = append(args, "--log.level=warn", "--web.listen-address="+x.address)
+	s := &service{binary: filepath.Join(built, program), name: name, dir: t.TempDir(), address: fmt.Sprintf("127.0.0.1:%d", ports[0])}
+	s.args = append(args, "--log.level=warn", "--web.listen-address="+s.address)
 	t.Cleanup(func() {
-		x.mu.Lock()
-		defer x.mu.Unlock()
-		if x.program != nil {
-			x.program.Kill()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.program != nil {
+			s.program.Kill()
 		}
-		if log := tail(filepath.Join(x.dir, name+".log"), 40); t.Failed() && log != "" {
-			t.Logf("the end of the log of exporter %s:\n%s", name, log)
+		if log := tail(filepath.Join(s.dir, name+".log"), 40); t.Failed() && log != "" {
+			t.Logf("the end of the log of %s %s:\n%s", program, name, log)
 		}
 	})
-	return x, x.start(t.Context())
+	return s, s.start(t.Context())
 }
 
-func (x *exporter) start(ctx context.Context) error {
-	program, err := devnet.StartProgram(x.dir, x.name, built, x.args...)
+func (s *service) start(ctx context.Context) error {
+	program, err := devnet.StartProgram(s.dir, s.name, s.binary, s.args...)
 	if err != nil {
 		return err
 	}
-	x.mu.Lock()
-	x.program = program
-	x.starts++
-	x.mu.Unlock()
+	s.mu.Lock()
+	s.program = program
+	s.starts++
+	s.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
 	return program.WaitReady(ctx, func(ctx context.Context) error {
-		_, err := get(ctx, "http://"+x.address+"/-/healthy")
+		_, err := get(ctx, s.url("/-/healthy"))
 		return err
 	})
 }
 
-// crash kills the exporter with SIGKILL and starts it again at once.
-func (x *exporter) crash(ctx context.Context) error {
-	x.mu.Lock()
-	x.program.Kill()
-	x.mu.Unlock()
-	return x.start(ctx)
+func (s *service) url(path string) string { return "http://" + s.address + path }
+
+// crash kills the program with SIGKILL and starts it again at once.
+func (s *service) crash(ctx context.Context) error {
+	s.mu.Lock()
+	s.program.Kill()
+	s.mu.Unlock()
+	return s.start(ctx)
 }
 
-// stop ends the exporter as an operator would. It must drain and exit with 0.
-func (x *exporter) stop(t *testing.T) {
+// stop ends the program as an operator would. It must drain and exit with 0.
+func (s *service) stop(t *testing.T) {
 	t.Helper()
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if err := x.program.Stop(15 * time.Second); err != nil {
-		t.Errorf("exporter %s on SIGTERM: %v", x.name, err)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.program.Stop(15 * time.Second); err != nil {
+		t.Errorf("%s on SIGTERM: %v", s.name, err)
 	}
+}
+
+// exporter is a validator-exporter process.
+type exporter struct{ *service }
+
+func startExporter(t *testing.T, name string, args ...string) (*exporter, error) {
+	s, err := startService(t, exporterProgram, name, args...)
+	return &exporter{s}, err
 }
 
 // waitReady scrapes until the exporter says that its counters are whole.
 func (x *exporter) waitReady(ctx context.Context) error {
 	for {
 		_, scrapeErr := x.scrape(ctx)
-		_, err := get(ctx, "http://"+x.address+"/-/ready")
+		_, err := get(ctx, x.url("/-/ready"))
 		if err == nil && scrapeErr == nil {
 			return nil
 		}
@@ -144,7 +162,7 @@ type exposition struct {
 }
 
 func (x *exporter) scrape(ctx context.Context) (*exposition, error) {
-	text, err := get(ctx, "http://"+x.address+"/metrics", "X-Prometheus-Scrape-Timeout-Seconds", "8")
+	text, err := get(ctx, x.url("/metrics"), "X-Prometheus-Scrape-Timeout-Seconds", "8")
 	if err != nil {
 		return nil, err
 	}
