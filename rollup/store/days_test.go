@@ -222,7 +222,11 @@ func TestClosingWaitsForWritersInTheMiddleOfATransaction(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- s.Maintain(t.Context()) }()
 	for !ask[bool](t, url, `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'advisory')`) {
-		time.Sleep(10 * time.Millisecond)
+		select {
+		case err := <-done:
+			t.Fatalf("days were closed without waiting: %v", err)
+		case <-time.After(10 * time.Millisecond):
+		}
 	}
 	if _, err := writer.Exec(t.Context(), `COMMIT`); err != nil {
 		t.Fatal(err)
