@@ -242,6 +242,62 @@ func TestClosingWaitsForWritersInTheMiddleOfATransaction(t *testing.T) {
 	}
 }
 
+// A sample that is written while a day is being summed is not in the sums, so they are
+// not kept.
+func TestSumsThatASampleHasOvertakenAreNotKept(t *testing.T) {
+	t.Parallel()
+	url := postgres.Database(t)
+	s := open(t, url)
+	write(t, s, expected(1, 40, 10))
+	connect := func() *pgx.Conn {
+		conn, err := pgx.Connect(t.Context(), url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close(context.Background()) })
+		return conn
+	}
+	exec := func(conn *pgx.Conn, sql string, arguments ...any) {
+		t.Helper()
+		if _, err := conn.Exec(t.Context(), sql, arguments...); err != nil {
+			t.Fatalf("%s: %v", sql, err)
+		}
+	}
+	done := make(chan error, 1)
+	waits := func(event string) {
+		t.Helper()
+		for !ask[bool](t, url, `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event = $1)`, event) {
+			select {
+			case err := <-done:
+				t.Fatalf("days were closed without waiting: %v", err)
+			case <-time.After(10 * time.Millisecond):
+			}
+		}
+	}
+	blocker, writer := connect(), connect()
+	exec(blocker, `BEGIN; LOCK TABLE days IN SHARE MODE`)
+	go func() { done <- s.Maintain(t.Context()) }()
+	waits("relation") // the day is marked as closing, and nothing is summed yet
+	exec(writer, `BEGIN; SELECT lock_days('mainnet', true)`)
+	exec(blocker, `COMMIT`)
+	waits("advisory") // it is summed
+	exec(writer, `INSERT INTO samples SELECT id, $1, 100 FROM series`, window(39))
+	exec(writer, `SELECT note_windows(ARRAY['mainnet'], ARRAY[$1::timestamptz])`, window(39))
+	exec(writer, `COMMIT`)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	for _, state := range []string{"open", "closed"} {
+		if got := ask[string](t, url, `SELECT string_agg(DISTINCT state, ' ') FROM calendar`); got != state {
+			t.Errorf("the day is %s, want %s", got, state)
+		}
+		if got := ask[int](t, url, `SELECT sum(attestations_expected) FROM validator_daily`); got != 110 {
+			t.Errorf("the sum is %d, want 110", got)
+		}
+		maintain(t, s)
+	}
+}
+
 func TestDaysBeginWholeDaysAfterGenesis(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Start(t, pgtest.Fast(), pgtest.Setting("timezone", "Pacific/Chatham"))
