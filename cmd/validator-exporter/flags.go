@@ -6,14 +6,14 @@ import (
 	"path"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/alecthomas/kingpin/v2"
-	"github.com/prometheus/common/version"
 	"github.com/prometheus/exporter-toolkit/web"
 	"github.com/prometheus/exporter-toolkit/web/kingpinflag"
+
+	"github.com/ethereum-validator-monitor/validator-monitor/internal/program"
 )
 
 // settings are the exporter's flags.
@@ -40,36 +40,33 @@ type settings struct {
 	lifecycle, pprof       bool
 	disableExporterMetrics bool
 
-	logLevel, logFormat string
-	configCheck         bool
-}
-
-// parse reads a command line. done tells that it was answered already, as --help
-// and --version are.
-func parse(app *kingpin.Application, args []string, stdout io.Writer) (done bool, err error) {
-	app.UsageWriter(stdout).ErrorWriter(stdout)
-	app.Terminate(func(int) { done = true })
-	app.Version(version.Print(program))
-	app.HelpFlag.Short('h')
-	_, err = app.Parse(args)
-	return done, err
+	log         program.Log
+	configCheck bool
 }
 
 func parseSettings(args []string, stdout io.Writer) (s settings, done bool, err error) {
-	app := kingpin.New(program, "Exposes to Prometheus what the chain says about Ethereum validators.\n\n"+
-		`"`+program+` healthcheck" asks a running exporter whether it is alive.`)
+	app := kingpin.New(programName, "Exposes to Prometheus what the chain says about Ethereum validators.\n\n"+
+		`"`+programName+` healthcheck" asks a running exporter whether it is alive.`)
 	s.register(app)
-	if done, err = parse(app, args, stdout); err == nil && !done {
+	if _, done, err = program.Parse(app, args, stdout); err == nil && !done {
 		err = s.validate()
 	}
 	return s, done, err
 }
 
+func parseHealthcheck(args []string, stdout io.Writer) (h program.Healthcheck, done bool, err error) {
+	app := kingpin.New(programName+" healthcheck", "Asks a running exporter whether it is alive: the exit code is 0 when it is, else 1.")
+	h.ShortTimeout = true
+	h.Register(app, defaultAddress)
+	_, done, err = program.Parse(app, args, stdout)
+	return h, done, err
+}
+
 func (s *settings) register(app *kingpin.Application) {
 	app.Flag("beacon.url", "URL of a beacon node's API. Repeatable: the healthiest node is asked first, the others when it fails.").
 		Default("http://localhost:5052").PlaceHolder("URL").StringsVar(&s.beaconURLs)
-	durationFlag(app, "beacon.timeout", "Longest wait for one ordinary answer of a beacon node; large answers get a multiple.",
-		"10s", aboveZero, &s.beaconTimeout)
+	program.ShortDuration(app, "beacon.timeout", "Longest wait for one ordinary answer of a beacon node; large answers get a multiple.",
+		"10s", program.AboveZero, &s.beaconTimeout)
 	app.Flag("beacon.headers-file", `File with "Name: value" lines, sent as headers with every request to beacon nodes, such as a token.`).
 		PlaceHolder("FILE").StringVar(&s.headersFile)
 
@@ -77,36 +74,36 @@ func (s *settings) register(app *kingpin.Application) {
 		PlaceHolder("KEY").StringsVar(&s.validators)
 	app.Flag("validators.config", "YAML file with the validators to watch and their labels. Read again when it changes and on SIGHUP.").
 		PlaceHolder("FILE").StringVar(&s.watchFile)
-	intFlag(app, "validators.individual-limit", "Number of watched validators up to which each gets series of its own. Beyond it only offenders do.",
+	program.Int(app, "validators.individual-limit", "Number of watched validators up to which each gets series of its own. Beyond it only offenders do.",
 		1000, 0, &s.individualLimit)
-	intFlag(app, "validators.offender-limit", "Largest number of offender series, worst first.",
+	program.Int(app, "validators.offender-limit", "Largest number of offender series, worst first.",
 		50, 0, &s.offenderLimit)
 
 	// How many slots an epoch has is only known from the chain, so the collector
 	// checks whether the two go together.
-	intFlag(app, "counters.window-epochs", "Epochs after which counters start again from 0.",
+	program.Int(app, "counters.window-epochs", "Epochs after which counters start again from 0.",
 		15, 2, &s.windowEpochs)
-	intFlag(app, "counters.reset-slots", "Slots for which counters read 0 when they start again. The scrape interval must be shorter.",
+	program.Int(app, "counters.reset-slots", "Slots for which counters read 0 when they start again. The scrape interval must be shorter.",
 		8, 1, &s.resetSlots)
-	intFlag(app, "counters.completed-windows", "Number of finished windows to expose as gauges, for long-term storage.",
+	program.Int(app, "counters.completed-windows", "Number of finished windows to expose as gauges, for long-term storage.",
 		0, 0, &s.completedWindows)
 
 	app.Flag("network.name", `Value of the label "network", instead of the name that the beacon node gives.`).
 		PlaceHolder("NAME").StringVar(&s.networkName)
-	choiceFlag(app, "network.stake", "Whether to read every validator's effective balance for the network's stake families: auto (on small networks), always or never.",
+	program.Choice(app, "network.stake", "Whether to read every validator's effective balance for the network's stake families: auto (on small networks), always or never.",
 		&s.networkStake, "auto", "always", "never")
-	durationFlag(app, "chain.max-age", "Time without a head confirmed by a beacon node after which chain families are withheld. 0s: never.",
-		"15m", zeroToo, &s.maxAge)
+	program.ShortDuration(app, "chain.max-age", "Time without a head confirmed by a beacon node after which chain families are withheld. 0s: never.",
+		"15m", program.FromZero, &s.maxAge)
 
-	durationFlag(app, "scrape.timeout-offset", "Time by which to answer before Prometheus' scrape timeout ends.",
-		"0.5s", zeroToo, &s.timeoutOffset)
-	durationFlag(app, "scrape.default-timeout", "Scrape timeout to assume where the request names none.",
-		"10s", aboveZero, &s.defaultTimeout)
+	program.ShortDuration(app, "scrape.timeout-offset", "Time by which to answer before Prometheus' scrape timeout ends.",
+		"0.5s", program.FromZero, &s.timeoutOffset)
+	program.ShortDuration(app, "scrape.default-timeout", "Scrape timeout to assume where the request names none.",
+		"10s", program.AboveZero, &s.defaultTimeout)
 
-	s.web = kingpinflag.AddFlags(app, ":8080")
+	s.web = kingpinflag.AddFlags(app, defaultAddress)
 	app.Flag("web.telemetry-path", "Path under which to expose metrics.").
 		Default("/metrics").StringVar(&s.telemetryPath)
-	intFlag(app, "web.max-requests", "Largest number of scrapes at a time; more are answered with 503. 0: no limit.",
+	program.Int(app, "web.max-requests", "Largest number of scrapes at a time; more are answered with 503. 0: no limit.",
 		40, 0, &s.maxRequests)
 	app.Flag("web.disable-exporter-metrics", "Leave out the families go_* and process_*.").
 		BoolVar(&s.disableExporterMetrics)
@@ -115,67 +112,9 @@ func (s *settings) register(app *kingpin.Application) {
 	app.Flag("web.enable-pprof", "Serve profiles of the program under /debug/pprof/.").
 		BoolVar(&s.pprof)
 
-	choiceFlag(app, "log.level", "Least severity of what is logged: debug, info, warn or error.",
-		&s.logLevel, "info", "debug", "warn", "error")
-	choiceFlag(app, "log.format", "Format of the log: logfmt or json.",
-		&s.logFormat, "logfmt", "json")
+	s.log.Register(app)
 	app.Flag("config.check", "Check flags and files, say whether they are valid, and exit.").
 		BoolVar(&s.configCheck)
-}
-
-// checked is a flag's value whose errors, unlike kingpin's own, name the flag.
-type checked struct {
-	flag, text string
-	set        func(text string) error
-}
-
-func (c *checked) String() string { return c.text }
-
-func (c *checked) Set(text string) error {
-	if err := c.set(text); err != nil {
-		return fmt.Errorf("--%s=%s: %w", c.flag, text, err)
-	}
-	c.text = text
-	return nil
-}
-
-func intFlag(app *kingpin.Application, name, help string, fallback, least int, target *int) {
-	app.Flag(name, help).Default(strconv.Itoa(fallback)).SetValue(&checked{flag: name, set: func(text string) error {
-		number, err := strconv.Atoi(text)
-		if err != nil || number < least {
-			return fmt.Errorf("must be a whole number, at least %d", least)
-		}
-		*target = number
-		return nil
-	}})
-}
-
-// What a duration may be.
-const (
-	aboveZero = "above 0"
-	zeroToo   = "from 0 on"
-)
-
-func durationFlag(app *kingpin.Application, name, help, fallback, which string, target *time.Duration) {
-	app.Flag(name, help).Default(fallback).SetValue(&checked{flag: name, set: func(text string) error {
-		d, err := time.ParseDuration(text)
-		if err != nil || d < 0 || d == 0 && which == aboveZero {
-			return fmt.Errorf("must be a duration %s, such as 1m30s", which)
-		}
-		*target = d
-		return nil
-	}})
-}
-
-// choiceFlag is a flag for one of choices, the first of which is its default.
-func choiceFlag(app *kingpin.Application, name, help string, target *string, choices ...string) {
-	app.Flag(name, help).Default(choices[0]).SetValue(&checked{flag: name, set: func(text string) error {
-		if !slices.Contains(choices, text) {
-			return fmt.Errorf("must be one of %s", strings.Join(choices, ", "))
-		}
-		*target = text
-		return nil
-	}})
 }
 
 // ownPaths are served beside --web.telemetry-path.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/ethereum-validator-monitor/validator-monitor/collector/exposition"
 	"github.com/ethereum-validator-monitor/validator-monitor/collector/watch"
+	"github.com/ethereum-validator-monitor/validator-monitor/internal/program"
 )
 
 // timeoutHeader is how Prometheus says, in seconds, when it stops waiting.
@@ -56,7 +57,7 @@ func newHandler(s *settings, exporter exporter, watcher *watch.Watcher, logger *
 		return mux, nil
 	}
 	landing, err := web.NewLandingPage(web.LandingConfig{
-		Name:        program,
+		Name:        programName,
 		Description: "What the chain says about the watched validators, for Prometheus",
 		Version:     version.Info(),
 		Profiling:   strconv.FormatBool(s.pprof),
@@ -118,7 +119,7 @@ func serveReload(w http.ResponseWriter, enabled bool, watcher *watch.Watcher) {
 		return
 	}
 	if err := watcher.Reload(); err != nil {
-		http.Error(w, "the previous watch list stays in use: "+oneLine(err), http.StatusInternalServerError)
+		http.Error(w, "the previous watch list stays in use: "+program.OneLine(err), http.StatusInternalServerError)
 		return
 	}
 	fmt.Fprintf(w, "watch list reloaded: %d validators\n", len(watcher.Current().Entries))

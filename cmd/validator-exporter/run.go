@@ -7,7 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
-	"regexp"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/version"
@@ -15,9 +15,15 @@ import (
 
 	"github.com/ethereum-validator-monitor/validator-monitor/collector/exposition"
 	"github.com/ethereum-validator-monitor/validator-monitor/collector/watch"
+	"github.com/ethereum-validator-monitor/validator-monitor/internal/program"
 )
 
-const program = "validator-exporter"
+const (
+	programName    = "validator-exporter"
+	defaultAddress = ":8080"
+	// drainTimeout is how long requests in flight may take after a signal to end.
+	drainTimeout = 10 * time.Second
+)
 
 // exporter is what answers scrapes: a collector and its beacon nodes.
 type exporter interface {
@@ -43,9 +49,9 @@ func run(args []string, stdout, stderr io.Writer, signals <-chan os.Signal, buil
 		err    error
 	)
 	if len(args) > 0 && args[0] == "healthcheck" {
-		var h healthcheck
+		var h program.Healthcheck
 		h, done, err = parseHealthcheck(args[1:], stdout)
-		action = func() error { return h.run(stdout) }
+		action = func() error { return h.Run(stdout) }
 	} else {
 		var s settings
 		s, done, err = parseSettings(args, stdout)
@@ -55,11 +61,11 @@ func run(args []string, stdout, stderr io.Writer, signals <-chan os.Signal, buil
 	case done:
 		return 0
 	case err != nil:
-		fmt.Fprintf(stderr, "%s: error: %s; try --help\n", program, oneLine(err))
+		fmt.Fprintf(stderr, "%s: error: %s; try --help\n", programName, program.OneLine(err))
 		return 2
 	}
 	if err := action(); err != nil {
-		fmt.Fprintf(stderr, "%s: error: %s\n", program, oneLine(err))
+		fmt.Fprintf(stderr, "%s: error: %s\n", programName, program.OneLine(err))
 		return 1
 	}
 	return 0
@@ -68,7 +74,7 @@ func run(args []string, stdout, stderr io.Writer, signals <-chan os.Signal, buil
 // export checks everything that can be checked without the network, then serves
 // until a signal ends it.
 func export(s *settings, stdout, stderr io.Writer, signals <-chan os.Signal, build builder) error {
-	logger := newLogger(stderr, s.logLevel, s.logFormat)
+	logger := s.log.Logger(stderr)
 	headers, exposed, err := readHeaders(s.headersFile)
 	if err != nil {
 		return err
@@ -94,21 +100,20 @@ func export(s *settings, stdout, stderr io.Writer, signals <-chan os.Signal, bui
 		fmt.Fprintf(stdout, "the configuration is valid; validators: %d, beacon nodes: %d\n", validators, len(s.beaconURLs))
 		return nil
 	}
-	endpoints, err := listen(s.web, handler, logger)
+	endpoints, err := program.Listen(s.web, handler, logger)
 	if err != nil {
 		return err
 	}
-	logger.Info("Starting "+program, "version", version.Info(), "build_context", version.BuildContext())
+	logger.Info("Starting "+programName, "version", version.Info(), "build_context", version.BuildContext())
 	if exposed {
 		logger.Warn("The headers file can be read by every user of this machine; take that right away with chmod o-rwx", "file", s.headersFile)
 	}
 	if validators == 0 {
 		logger.Warn("No validators are watched, so only network and chain families are exposed; name some with --validator or --validators.config")
 	}
-	return serve(endpoints, watcher.Reload, signals, logger)
+	return program.Serve(endpoints, program.Ending{
+		Stopping: func() {},
+		Drain:    drainTimeout,
+		Hangup:   func() { _ = watcher.Reload() }, // logged there
+	}, signals, logger)
 }
-
-var lineBreaks = regexp.MustCompile(`\s*\n\s*`)
-
-// oneLine returns the text of err with its line breaks replaced.
-func oneLine(err error) string { return lineBreaks.ReplaceAllString(err.Error(), " ") }

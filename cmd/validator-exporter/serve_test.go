@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -9,10 +8,8 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
-	"log/slog"
 	"math/big"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"regexp"
 	"strings"
@@ -162,32 +159,6 @@ func TestTerminationDrains(t *testing.T) {
 	}
 }
 
-func TestSecondSignalDoesNotWait(t *testing.T) {
-	entered := make(chan struct{})
-	e := &scripted{scrape: func(ctx context.Context) { close(entered); <-ctx.Done() }}
-	r := start(t, e.build)
-	cut := make(chan error)
-	go func() {
-		response, err := r.client.Get(r.url + "/metrics")
-		if err == nil {
-			response.Body.Close()
-		}
-		cut <- err
-	}()
-	<-entered
-	r.signals <- syscall.SIGTERM
-	before := time.Now()
-	if code := r.stop(); code != 0 {
-		t.Errorf("exit code %d", code)
-	}
-	if err := <-cut; err == nil {
-		t.Error("the scrape in flight was waited for")
-	}
-	if took := time.Since(before); took > 5*time.Second {
-		t.Errorf("took %s", took)
-	}
-}
-
 func TestPathsServed(t *testing.T) {
 	e := &scripted{}
 	r := start(t, e.build, "--web.telemetry-path=/probe")
@@ -283,32 +254,13 @@ func TestHealthcheck(t *testing.T) {
 	if code != 1 || stdout != "" || lines(stderr) != 1 || !strings.HasPrefix(stderr, "validator-exporter: error: not healthy: ") {
 		t.Errorf("code %d, stdout %q, stderr %q", code, stdout, stderr)
 	}
-	failing := httptest.NewServer(http.NotFoundHandler())
-	defer failing.Close()
-	want := "validator-exporter: error: not healthy: " + failing.URL + " answered 404 Not Found\n"
-	if code, _, stderr := once(nil, "healthcheck", "--url="+failing.URL); code != 1 || stderr != want {
-		t.Errorf("code %d, stderr %q, want %q", code, stderr, want)
-	}
 }
 
-func TestLogFormatsAndLevels(t *testing.T) {
-	for _, tc := range []struct {
-		level, format string
-		want          string
-	}{
-		{"info", "logfmt", `^level=info caller=\S+ time=\S+ msg=hello slot=7\nlevel=warn .* msg=careful\n$`},
-		{"warn", "logfmt", `^level=warn caller=\S+ time=\S+ msg=careful\n$`},
-		{"warn", "json", `^{.*"level":"warn","msg":"careful".*}\n$`},
-		{"error", "json", `^$`},
-	} {
-		var written bytes.Buffer
-		logger := newLogger(&written, tc.level, tc.format)
-		logger.Debug("details")
-		logger.Info("hello", "slot", 7)
-		logger.LogAttrs(context.Background(), slog.LevelWarn, "careful")
-		if !regexp.MustCompile(tc.want).MatchString(written.String()) {
-			t.Errorf("%s, %s: %q does not match %s", tc.level, tc.format, &written, tc.want)
-		}
+func TestLogIsAsTheFlagsSay(t *testing.T) {
+	e := &scripted{}
+	code, _, stderr := once(e.build, "--web.listen-address=127.0.0.1:0", "--log.format=json", "--log.level=warn")
+	if code != 0 || lines(stderr) != 1 || !strings.HasPrefix(stderr, "{") || !strings.Contains(stderr, `"level":"warn","msg":"No validators are watched`) {
+		t.Errorf("code %d, stderr %q", code, stderr)
 	}
 }
 

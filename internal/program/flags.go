@@ -20,11 +20,13 @@ type Flags interface {
 }
 
 // Parse reads a command line and returns the command it names. done tells that it was
-// answered already, as --help and --version are.
+// answered already, as --help and --version are. The first word of the application's name
+// is that of the program, whose version --version tells.
 func Parse(app *kingpin.Application, args []string, stdout io.Writer) (command string, done bool, err error) {
 	app.UsageWriter(stdout).ErrorWriter(stdout)
 	app.Terminate(func(int) { done = true })
-	app.Version(version.Print(app.Name))
+	program, _, _ := strings.Cut(app.Name, " ")
+	app.Version(version.Print(program))
 	app.HelpFlag.Short('h')
 	command, err = app.Parse(args)
 	return command, done, err
@@ -85,6 +87,28 @@ func Duration(flags Flags, name, help, fallback string, least time.Duration, tar
 			return fmt.Errorf("must be a duration of at least %s, such as 1m30s or 5y", model.Duration(least))
 		}
 		*target = time.Duration(d)
+		return nil
+	}).Default(fallback)
+}
+
+// Range is what a ShortDuration may be.
+type Range string
+
+// The ranges.
+const (
+	AboveZero Range = "above 0"
+	FromZero  Range = "from 0 on"
+)
+
+// ShortDuration declares a flag for a duration in units from nanoseconds to hours, of
+// which there may be fractions, as in 0.5s.
+func ShortDuration(flags Flags, name, help, fallback string, within Range, target *time.Duration) {
+	Checked(flags, name, help, func(text string) error {
+		d, err := time.ParseDuration(text)
+		if err != nil || d < 0 || d == 0 && within == AboveZero {
+			return fmt.Errorf("must be a duration %s, such as 1m30s", within)
+		}
+		*target = d
 		return nil
 	}).Default(fallback)
 }

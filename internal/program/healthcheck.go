@@ -11,6 +11,10 @@ import (
 // Healthcheck asks a running program whether it is alive, for containers that have no
 // shell.
 type Healthcheck struct {
+	// ShortTimeout makes --timeout a ShortDuration above 0. Without it, it is a Duration
+	// of at least a millisecond.
+	ShortTimeout bool
+
 	url      string
 	timeout  time.Duration
 	insecure bool
@@ -19,7 +23,12 @@ type Healthcheck struct {
 // Register declares the flags. address is the port that the program listens on.
 func (h *Healthcheck) Register(flags Flags, address string) {
 	flags.Flag("url", "What to ask.").Default("http://127.0.0.1" + address + "/-/healthy").StringVar(&h.url)
-	Duration(flags, "timeout", "Longest wait for the answer.", "5s", time.Millisecond, &h.timeout)
+	const timeout, help, fallback = "timeout", "Longest wait for the answer.", "5s"
+	if h.ShortTimeout {
+		ShortDuration(flags, timeout, help, fallback, AboveZero, &h.timeout)
+	} else {
+		Duration(flags, timeout, help, fallback, time.Millisecond, &h.timeout)
+	}
 	flags.Flag("insecure", "With https, accept any certificate.").BoolVar(&h.insecure)
 }
 

@@ -148,6 +148,11 @@ func TestHealthcheckTellsAliveFromDead(t *testing.T) {
 			t.Errorf("status %d: %q, error %v", status, out, err)
 		}
 	}
+	statuses <- http.StatusNotFound
+	want := "not healthy: " + s.url + "/-/healthy answered 404 Not Found"
+	if _, err := check(); err == nil || err.Error() != want {
+		t.Errorf("error %v, want %s", err, want)
+	}
 	s.signals <- syscall.SIGTERM
 	<-s.ended
 	if out, err := check(); err == nil || out != "" {
@@ -159,14 +164,17 @@ func TestFlagsNameThemselvesInErrors(t *testing.T) {
 	var (
 		number int
 		wait   time.Duration
+		brief  time.Duration
 		choice string
 		names  []string
 	)
 	parse := func(args ...string) error {
-		number, wait, choice, names = 0, 0, "", nil
+		number, wait, brief, choice, names = 0, 0, 0, "", nil
 		app := kingpin.New("x", "")
 		Int(app, "number", "", 3, 1, &number)
 		Duration(app, "wait", "", "5y", time.Second, &wait)
+		ShortDuration(app, "brief", "", "0.5s", AboveZero, &brief)
+		ShortDuration(app, "offset", "", "0s", FromZero, new(time.Duration))
 		Choice(app, "choice", "", &choice, "red", "green")
 		CheckedList(app, "name", "", func(text string) error {
 			if text == "" {
@@ -178,22 +186,35 @@ func TestFlagsNameThemselvesInErrors(t *testing.T) {
 		_, _, err := Parse(app, args, io.Discard)
 		return err
 	}
-	if err := parse(); err != nil || number != 3 || wait != 5*365*24*time.Hour || choice != "red" || names != nil {
-		t.Errorf("defaults: %d, %s, %s, %v, error %v", number, wait, choice, names, err)
+	if err := parse(); err != nil || number != 3 || wait != 5*365*24*time.Hour || brief != 500*time.Millisecond || choice != "red" || names != nil {
+		t.Errorf("defaults: %d, %s, %s, %s, %v, error %v", number, wait, brief, choice, names, err)
 	}
-	if err := parse("--number=7", "--wait=1d", "--choice=green", "--name=a", "--name=b"); err != nil || number != 7 || wait != 24*time.Hour || choice != "green" || len(names) != 2 {
-		t.Errorf("given: %d, %s, %s, %v, error %v", number, wait, choice, names, err)
+	if err := parse("--number=7", "--wait=1d", "--brief=1us", "--choice=green", "--name=a", "--name=b"); err != nil || number != 7 || wait != 24*time.Hour || brief != time.Microsecond || choice != "green" || len(names) != 2 {
+		t.Errorf("given: %d, %s, %s, %s, %v, error %v", number, wait, brief, choice, names, err)
 	}
 	for arg, want := range map[string]string{
 		"--number=0":    "--number=0: must be a whole number, at least 1",
 		"--number=1.5":  "--number=1.5: must be a whole number, at least 1",
 		"--wait=999ms":  "--wait=999ms: must be a duration of at least 1s, such as 1m30s or 5y",
 		"--wait=-1s":    "--wait=-1s: must be a duration of at least 1s, such as 1m30s or 5y",
+		"--brief=0s":    "--brief=0s: must be a duration above 0, such as 1m30s",
+		"--brief=1d":    "--brief=1d: must be a duration above 0, such as 1m30s",
+		"--offset=-1ns": "--offset=-1ns: must be a duration from 0 on, such as 1m30s",
 		"--choice=blue": "--choice=blue: must be one of red, green",
 		"--name=":       "--name=: must not be empty",
 	} {
 		if err := parse(arg); err == nil || err.Error() != want {
 			t.Errorf("%s: %v, want %s", arg, err, want)
+		}
+	}
+}
+
+func TestVersionIsThatOfTheProgram(t *testing.T) {
+	for _, name := range []string{"prog", "prog healthcheck"} {
+		var out strings.Builder
+		_, done, err := Parse(kingpin.New(name, ""), []string{"--version"}, &out)
+		if !done || err != nil || !strings.HasPrefix(out.String(), "prog, version ") {
+			t.Errorf("%s: %q, done %t, error %v", name, &out, done, err)
 		}
 	}
 }
