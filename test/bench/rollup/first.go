@@ -83,8 +83,8 @@ func firstWrite(ctx context.Context, pg *server, out io.Writer, template string,
 	}
 	speed := ratio(ways[0], ways[1])
 	fmt.Fprintf(out, "The first window of all makes the series too: %.0f rows a second, %.2f of COPY of the same rows into subjects, series and samples (bound ≥ %.2f).\n\n",
-		batchSize/percentile(50, ways[1].took).Seconds(), speed, minNew)
-	return speed >= minNew, pg.drop(ctx, stored, plain)
+		batchSize/percentile(50, ways[1].took).Seconds(), speed, minFirst)
+	return speed >= minFirst, pg.drop(ctx, stored, plain)
 }
 
 // seriesRow is a series and its subject as they are stored.

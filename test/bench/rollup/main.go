@@ -55,7 +55,7 @@ func run(ctx context.Context, out io.Writer, measure func(*server, io.Writer) (b
 	// Without fsync, which COPY and the store have to wait for alike: it would hide what the
 	// store does beside. With little log, for the sake of the disk.
 	started, err := pgtest.New(pgtest.Fast(),
-		pgtest.Setting("wal_level", "minimal"), pgtest.Setting("max_wal_senders", "0"))
+		pgtest.Setting("wal_level", "minimal"), pgtest.Setting("max_wal_senders", "0"), pgtest.Setting("max_wal_size", "512MB"))
 	if err != nil {
 		return false, err
 	}

@@ -15,6 +15,7 @@ import (
 // Bounds on rows per second, as parts of those of COPY.
 const (
 	minNew   = 0.5
+	minFirst = 0.4 // while series are made, once in their life
 	minRetry = 0.25
 )
 
