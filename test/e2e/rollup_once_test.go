@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -15,9 +14,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/exp/api/remote"
-	writev2 "github.com/prometheus/client_golang/exp/api/remote/genproto/v2"
 	"golang.org/x/sync/errgroup"
-	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/ethereum-validator-monitor/validator-monitor/internal/chainsim"
 	"github.com/ethereum-validator-monitor/validator-monitor/internal/pgtest"
@@ -62,6 +59,8 @@ func TestWindowsAreStoredOnceWhateverIsKilled(t *testing.T) {
 	running, runCtx := errgroup.WithContext(ctx)
 	running.Go(func() error { return d.kill(runCtx, kills) })
 	running.Go(func() error { return d.restartPostgres(runCtx) })
+	book := ledger{receivers: d.receiverURLs(), from: sim.clock.genesis.Add(-time.Hour)}
+	running.Go(func() error { return book.keep(runCtx, sim.clock.genesis.Add(trouble)) })
 	if err := running.Wait(); err != nil {
 		t.Fatal(err)
 	}
@@ -81,6 +80,7 @@ func TestWindowsAreStoredOnceWhateverIsKilled(t *testing.T) {
 	d.nothingFailed(ctx)
 	d.noConflicts(ctx)
 	d.tell(ctx)
+	d.compareLedger(ctx, &book)
 	d.plant(ctx, samples(truth))
 	d.stop()
 }
@@ -120,6 +120,16 @@ func (d *disturbance) cut(cutting bool) {
 	}
 }
 
+// receiverURLs are where to write to the receivers by way of their proxies.
+func (d *disturbance) receiverURLs() (urls []string) {
+	for i, c := range d.cutters {
+		if d.names[i] != "postgres" {
+			urls = append(urls, "http://"+c.address()+"/api/v1/write")
+		}
+	}
+	return urls
+}
+
 // kill kills exporters and receivers at random moments, each as often.
 func (d *disturbance) kill(ctx context.Context, times int) error {
 	var victims []*service
@@ -146,10 +156,12 @@ func (d *disturbance) kill(ctx context.Context, times int) error {
 			}
 			d.conflicts += conflicts
 		}
+		killed := time.Now()
 		if err := victim.crash(ctx); err != nil {
 			return fmt.Errorf("restart %s: %w", victim.name, err)
 		}
 		d.killed[victim.name]++
+		d.t.Logf("%4.1f s: %s was killed; it answered again %d ms later", killed.Sub(d.genesis).Seconds(), victim.name, time.Since(killed).Milliseconds())
 	}
 	return nil
 }
@@ -188,6 +200,7 @@ func (d *disturbance) restartPostgres(ctx context.Context) error {
 				return fmt.Errorf("restart Postgres, %s: %w", way.name, err)
 			}
 		}
+		stopped := time.Now()
 		err := way.restart()
 		if release != nil {
 			release()
@@ -196,6 +209,7 @@ func (d *disturbance) restartPostgres(ctx context.Context) error {
 			return fmt.Errorf("restart Postgres, %s: %w", way.name, err)
 		}
 		d.restarted = append(d.restarted, way.name)
+		d.t.Logf("%4.1f s: Postgres was restarted (%s) within %d ms", stopped.Sub(d.genesis).Seconds(), way.name, time.Since(stopped).Milliseconds())
 	}
 	return nil
 }
@@ -229,6 +243,9 @@ func (d *disturbance) holdTransaction(ctx context.Context) (release func(), err 
 	})
 }
 
+// noConflicts checks that the receivers counted none. What one counted in the moment
+// before it was killed is known from Prometheus, which would have been answered 400, at
+// the latest when it sent the same again: see nothingFailed.
 func (d *disturbance) noConflicts(ctx context.Context) {
 	d.t.Helper()
 	now, err := d.countConflicts(ctx)
@@ -283,6 +300,30 @@ func (d *disturbance) tell(ctx context.Context) {
 	d.t.Logf("stored: %d samples of %d series of %d subjects", samples, series, subjects)
 }
 
+// compareLedger compares what was acknowledged with what is stored. (A request that was
+// stored, and whose acknowledgement was lost, was sent again until there was one.)
+func (d *disturbance) compareLedger(ctx context.Context, book *ledger) {
+	d.t.Helper()
+	stored, err := d.read(ctx, "= '"+ledgerFamily+"'")
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	if book.repeated == 0 {
+		d.t.Error("no request of the ledger was sent twice")
+	}
+	if !maps.Equal(stored, book.acknowledged) {
+		lost := 0
+		for key := range book.acknowledged {
+			if _, ok := stored[key]; !ok {
+				lost++
+			}
+		}
+		d.t.Errorf("ledger: %d entries were acknowledged, of which %d are not stored; %d are stored", len(book.acknowledged), lost, len(stored))
+	}
+	d.t.Logf("ledger: %d entries sent until they were acknowledged, and never again; %d requests were without an answer; all are stored, each once",
+		len(book.acknowledged), book.repeated)
+}
+
 // plant sends a value that another exporter might have computed wrongly. It must be
 // refused and counted, and what is stored must stay; the right value is welcome again.
 func (d *disturbance) plant(ctx context.Context, truth map[sampleKey]float64) {
@@ -303,17 +344,19 @@ func (d *disturbance) plant(ctx context.Context, truth map[sampleKey]float64) {
 		if err != nil {
 			d.t.Fatal(err)
 		}
-		for protocol, message := range map[remote.WriteMessageType]func(map[string]string, float64) any{
-			remote.WriteV1MessageType: messageV1, remote.WriteV2MessageType: messageV2,
-		} {
+		for _, protocol := range []string{writeV1, writeV2} {
+			write := func(value float64) error {
+				_, err := api.Write(ctx, remote.WriteMessageType(protocol), encoded(message(protocol, entry{labels, value})))
+				return err
+			}
 			before, err := metric(ctx, receiver.url(""), "validator_rollup_conflicts_total")
 			if err != nil {
 				d.t.Fatal(err)
 			}
-			if _, err := api.Write(ctx, protocol, message(labels, right)); err != nil {
+			if err := write(right); err != nil {
 				d.t.Errorf("receiver %d, %s: the right value again: %v", i, protocol, err)
 			}
-			_, err = api.Write(ctx, protocol, message(labels, right+1))
+			err = write(right + 1)
 			if err == nil || !strings.Contains(err.Error(), "400 Bad Request") || !strings.Contains(err.Error(), "conflict") {
 				d.t.Errorf("receiver %d, %s: a wrong value: %v", i, protocol, err)
 			}
@@ -333,38 +376,4 @@ func (d *disturbance) plant(ctx context.Context, truth map[sampleKey]float64) {
 	}
 	d.compareSamples(stored, truth)
 	d.t.Logf("planted: %v wrong values for %s were refused and counted", expected, key.series)
-}
-
-// encoded is a message that is encoded already, as the client of remote-write takes it.
-type encoded []byte
-
-func (e encoded) Size() int { return len(e) }
-
-func (e encoded) MarshalToSizedBuffer(buffer []byte) (int, error) { return copy(buffer, e), nil }
-
-func messageV1(labels map[string]string, value float64) any {
-	message := func(into []byte, field protowire.Number, content []byte) []byte {
-		return protowire.AppendBytes(protowire.AppendTag(into, field, protowire.BytesType), content)
-	}
-	var series []byte
-	for _, name := range slices.Sorted(maps.Keys(labels)) {
-		series = message(series, 1, message(message(nil, 1, []byte(name)), 2, []byte(labels[name])))
-	}
-	sample := protowire.AppendTag(nil, 1, protowire.Fixed64Type)
-	sample = protowire.AppendFixed64(sample, math.Float64bits(value))
-	sample = protowire.AppendTag(sample, 2, protowire.VarintType)
-	sample = protowire.AppendVarint(sample, uint64(time.Now().UnixMilli()))
-	return encoded(message(nil, 1, message(series, 2, sample)))
-}
-
-func messageV2(labels map[string]string, value float64) any {
-	series := &writev2.TimeSeries{Samples: []*writev2.Sample{{Value: value, Timestamp: time.Now().UnixMilli()}}}
-	request := &writev2.Request{Symbols: []string{""}, Timeseries: []*writev2.TimeSeries{series}}
-	for _, name := range slices.Sorted(maps.Keys(labels)) {
-		for _, text := range []string{name, labels[name]} {
-			series.LabelsRefs = append(series.LabelsRefs, uint32(len(request.Symbols)))
-			request.Symbols = append(request.Symbols, text)
-		}
-	}
-	return request
 }

@@ -215,7 +215,9 @@ func (p *pipeline) wait(ctx context.Context, patience time.Duration, what string
 // windows counts those that have been stored, in part at least.
 func (p *pipeline) windows(ctx context.Context) (n int, err error) {
 	err = p.query(ctx, func(conn *pgx.Conn) error {
-		return conn.QueryRow(ctx, `SELECT count(DISTINCT window_start) FROM samples`).Scan(&n)
+		return conn.QueryRow(ctx, `
+			SELECT count(DISTINCT window_start) FROM samples JOIN series ON series.id = series_id
+			WHERE labels->>'network' = $1`, network).Scan(&n)
 	})
 	return n, err
 }
@@ -272,13 +274,19 @@ func (p *pipeline) compare(ctx context.Context, windows int) (truth []window) {
 	return truth
 }
 
-// stored reads all samples.
+// stored reads all samples but those of the ledger.
 func (p *pipeline) stored(ctx context.Context) (map[sampleKey]float64, error) {
+	return p.read(ctx, "<> '"+ledgerFamily+"'")
+}
+
+// read reads the samples of families that a condition is true of.
+func (p *pipeline) read(ctx context.Context, condition string) (map[sampleKey]float64, error) {
 	all := map[sampleKey]float64{}
 	return all, p.query(ctx, func(conn *pgx.Conn) error {
 		rows, err := conn.Query(ctx, `
 			SELECT name, labels, extract(epoch FROM window_start)::bigint, value
-			FROM samples JOIN series ON series.id = series_id`)
+			FROM samples JOIN series ON series.id = series_id
+			WHERE name `+condition)
 		if err != nil {
 			return err
 		}
