@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 
+	"github.com/ethereum-validator-monitor/validator-monitor/internal/program/programtest"
 	"github.com/ethereum-validator-monitor/validator-monitor/internal/recording"
 )
 
@@ -22,7 +23,7 @@ func TestExporterShowsTheChainOfItsNode(t *testing.T) {
 	}
 	node := httptest.NewServer(chain.Handler())
 	defer node.Close()
-	list := file(t, "watch.yaml", "validators:\n  - {indices: 0-3, labels: {operator: acme}}\n")
+	list := programtest.File(t, "watch.yaml", "validators:\n  - {indices: 0-3, labels: {operator: acme}}\n")
 	r := start(t, buildCollector, "--beacon.url="+node.URL, "--validators.config="+list, "--validator=7", "--web.disable-exporter-metrics")
 
 	r.expect("GET", "/-/ready", 503, "no snapshot yet: waiting for the first scrape to reach a beacon node\n")

@@ -7,10 +7,8 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -21,6 +19,7 @@ import (
 	"github.com/ethereum-validator-monitor/validator-monitor/collector/catalog"
 	"github.com/ethereum-validator-monitor/validator-monitor/collector/exposition"
 	"github.com/ethereum-validator-monitor/validator-monitor/collector/watch"
+	"github.com/ethereum-validator-monitor/validator-monitor/internal/program/programtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -68,7 +67,7 @@ type running struct {
 	url     string
 	urls    []string
 	client  *http.Client
-	stderr  *output
+	stderr  *programtest.Output
 	signals chan os.Signal
 	// ended is closed when the program has ended with exit code code.
 	ended chan struct{}
@@ -84,12 +83,12 @@ func start(t *testing.T, build builder, args ...string) *running {
 		args = append(args, "--web.listen-address=127.0.0.1:0")
 	}
 	addresses := strings.Count(strings.Join(args, " "), "--web.listen-address")
-	r := &running{T: t, stderr: newOutput(), signals: make(chan os.Signal, 1), ended: make(chan struct{})}
+	r := &running{T: t, stderr: programtest.NewOutput(), signals: make(chan os.Signal, 1), ended: make(chan struct{})}
 	go func() {
 		defer close(r.ended)
 		r.code = run(args, io.Discard, r.stderr, r.signals, build)
 	}()
-	for _, found := range r.stderr.await(t, listening, addresses) {
+	for _, found := range r.stderr.Await(t, listening, addresses) {
 		r.urls = append(r.urls, "http://"+found[1])
 	}
 	r.url = r.urls[0]
@@ -141,47 +140,6 @@ func (r *running) expect(method, path string, status int, body string) {
 	}
 }
 
-// output collects what the program writes and lets a test wait for it.
-type output struct {
-	mu      sync.Mutex
-	text    strings.Builder
-	written chan struct{}
-}
-
-func newOutput() *output { return &output{written: make(chan struct{}, 1)} }
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	select {
-	case o.written <- struct{}{}:
-	default:
-	}
-	return o.text.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.String()
-}
-
-// await returns the first n matches of pattern.
-func (o *output) await(t *testing.T, pattern *regexp.Regexp, n int) [][]string {
-	t.Helper()
-	deadline := time.After(10 * time.Second)
-	for {
-		if found := pattern.FindAllStringSubmatch(o.String(), n); len(found) == n {
-			return found
-		}
-		select {
-		case <-o.written:
-		case <-deadline:
-			t.Fatalf("%s was not written %d times:\n%s", pattern, n, o)
-		}
-	}
-}
-
 // once runs the program to its end, which for an exporter that starts is at once.
 func once(build builder, args ...string) (code int, stdout, stderr string) {
 	var out, errs strings.Builder
@@ -189,16 +147,6 @@ func once(build builder, args ...string) (code int, stdout, stderr string) {
 	signals <- syscall.SIGTERM
 	code = run(args, &out, &errs, signals, build)
 	return code, out.String(), errs.String()
-}
-
-// file writes a file for the test and returns its path.
-func file(t *testing.T, name, text string) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), name)
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
 }
 
 func lines(text string) int { return strings.Count(text, "\n") }

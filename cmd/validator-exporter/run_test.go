@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/ethereum-validator-monitor/validator-monitor/collector/watch"
+	"github.com/ethereum-validator-monitor/validator-monitor/internal/program/programtest"
 )
 
 func TestWrongFlagsAndFilesAreOneLine(t *testing.T) {
@@ -19,9 +20,9 @@ func TestWrongFlagsAndFilesAreOneLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer busy.Close()
-	list := file(t, "watch.yaml", "validators:\n  - indexes: 1\n")
-	headers := file(t, "headers", "# token\nAuthorization Bearer secret\n")
-	webConfig := file(t, "web.yaml", "tls_server_config:\n  cert: x\n  nonsense: y\n")
+	list := programtest.File(t, "watch.yaml", "validators:\n  - indexes: 1\n")
+	headers := programtest.File(t, "headers", "# token\nAuthorization Bearer secret\n")
+	webConfig := programtest.File(t, "web.yaml", "tls_server_config:\n  cert: x\n  nonsense: y\n")
 
 	for name, tc := range map[string]struct {
 		args []string
@@ -97,7 +98,7 @@ func TestHelpAndVersionAreAnswers(t *testing.T) {
 }
 
 func TestConfigCheckSaysWhetherAllIsValid(t *testing.T) {
-	list := file(t, "watch.yaml", "validators:\n  - indices: 1-10\n")
+	list := programtest.File(t, "watch.yaml", "validators:\n  - indices: 1-10\n")
 	e := &scripted{}
 	code, stdout, stderr := once(e.build, "--config.check", "--validators.config="+list, "--validator=10,11", "--beacon.url=http://a:1", "--beacon.url=http://b:1")
 	if want := "the configuration is valid; validators: 11, beacon nodes: 2\n"; code != 0 || stdout != want || stderr != "" {
@@ -109,7 +110,7 @@ func TestConfigCheckSaysWhetherAllIsValid(t *testing.T) {
 }
 
 func TestHeadersFile(t *testing.T) {
-	path := file(t, "headers", "# hosted node\n\nauthorization: Bearer a:b #c\r\nX-Key:  k1 \nX-Key: k2\n")
+	path := programtest.File(t, "headers", "# hosted node\n\nauthorization: Bearer a:b #c\r\nX-Key:  k1 \nX-Key: k2\n")
 	headers, exposed, err := readHeaders(path)
 	if err != nil || exposed {
 		t.Fatalf("exposed %t, error %v", exposed, err)
@@ -134,7 +135,7 @@ func TestHeadersFile(t *testing.T) {
 		"X: sec\x00ret":  `headers:1: the value of header X holds a control character; remove it`,
 		"X: a\nsecret\n": `headers:2: not a header; write "Name: value"`,
 	} {
-		_, _, err := readHeaders(file(t, "headers", text))
+		_, _, err := readHeaders(programtest.File(t, "headers", text))
 		if err == nil || filepath.Base(strings.SplitN(err.Error(), ":", 2)[0])+":"+strings.SplitN(err.Error(), ":", 2)[1] != want {
 			t.Errorf("%q: got %v, want %s", text, err, want)
 		}

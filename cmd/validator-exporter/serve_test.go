@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"golang.org/x/crypto/bcrypt"
+
+	"github.com/ethereum-validator-monitor/validator-monitor/internal/program/programtest"
 )
 
 func TestScrapeIsAnsweredBeforePrometheusStopsWaiting(t *testing.T) {
@@ -105,7 +107,7 @@ func TestReloadOverHTTPNeedsItsFlag(t *testing.T) {
 	off := start(t, e.build)
 	off.expect("POST", "/-/reload", 403, "reloading over HTTP is off; start with --web.enable-lifecycle, or send SIGHUP\n")
 
-	list := file(t, "watch.yaml", "validators: [{index: 1}]")
+	list := programtest.File(t, "watch.yaml", "validators: [{index: 1}]")
 	on := start(t, e.build, "--web.enable-lifecycle", "--validators.config="+list)
 	on.expect("GET", "/-/reload", 405, "Method Not Allowed\n")
 	write(t, list, "validators: [{indices: 1-3}]")
@@ -116,12 +118,12 @@ func TestReloadOverHTTPNeedsItsFlag(t *testing.T) {
 }
 
 func TestHangupReloads(t *testing.T) {
-	list := file(t, "watch.yaml", "validators: [{index: 1}]")
+	list := programtest.File(t, "watch.yaml", "validators: [{index: 1}]")
 	e := &scripted{}
 	r := start(t, e.build, "--validators.config="+list)
 	write(t, list, "validators: [{indices: 1-3}]")
 	r.signals <- syscall.SIGHUP
-	r.stderr.await(t, regexp.MustCompile(`msg="Watch list reloaded" validators=3 changed=true`), 1)
+	r.stderr.Await(t, regexp.MustCompile(`msg="Watch list reloaded" validators=3 changed=true`), 1)
 	r.expect("GET", "/-/healthy", 200, "ok\n")
 }
 
@@ -136,7 +138,7 @@ func TestTerminationDrains(t *testing.T) {
 	}()
 	<-entered
 	go func() {
-		r.stderr.await(t, regexp.MustCompile(`msg="Shutting down`), 1)
+		r.stderr.Await(t, regexp.MustCompile(`msg="Shutting down`), 1)
 		for {
 			response, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Get(r.url + "/health")
 			if err != nil { // nobody new is let in
@@ -198,7 +200,7 @@ func TestNobodyWatchedIsAWarning(t *testing.T) {
 }
 
 func TestExposedHeadersFileIsAWarning(t *testing.T) {
-	headers := file(t, "headers", "Authorization: secret")
+	headers := programtest.File(t, "headers", "Authorization: secret")
 	if err := os.Chmod(headers, 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -215,7 +217,7 @@ func TestTLSAndPasswordsOnEveryAddress(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	config := file(t, "web.yaml", fmt.Sprintf("tls_server_config:\n  cert_file: %s\n  key_file: %s\nbasic_auth_users:\n  prometheus: %s\n", certificate, key, hash))
+	config := programtest.File(t, "web.yaml", fmt.Sprintf("tls_server_config:\n  cert_file: %s\n  key_file: %s\nbasic_auth_users:\n  prometheus: %s\n", certificate, key, hash))
 	e := &scripted{}
 	r := start(t, e.build, "--web.config.file="+config, "--web.listen-address=127.0.0.1:0", "--web.listen-address=127.0.0.1:0")
 	for _, url := range r.urls {
@@ -290,5 +292,5 @@ func selfSigned(t *testing.T) (certificate, key string) {
 	block := func(kind string, der []byte) string {
 		return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
 	}
-	return file(t, "cert.pem", block("CERTIFICATE", signed)), file(t, "key.pem", block("PRIVATE KEY", encoded))
+	return programtest.File(t, "cert.pem", block("CERTIFICATE", signed)), programtest.File(t, "key.pem", block("PRIVATE KEY", encoded))
 }

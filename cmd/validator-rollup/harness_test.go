@@ -6,10 +6,8 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -17,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/ethereum-validator-monitor/validator-monitor/internal/pgtest"
+	"github.com/ethereum-validator-monitor/validator-monitor/internal/program/programtest"
 )
 
 var postgres = pgtest.NewShared(pgtest.Fast())
@@ -36,7 +35,7 @@ type running struct {
 	url     string
 	urls    []string
 	client  *http.Client
-	stderr  *output
+	stderr  *programtest.Output
 	signals chan os.Signal
 	ended   chan struct{} // closed when the program has ended with exit code code
 	code    int
@@ -51,12 +50,12 @@ func start(t *testing.T, args ...string) *running {
 		args = append(args, "--web.listen-address=127.0.0.1:0")
 	}
 	addresses := strings.Count(strings.Join(args, " "), "--web.listen-address")
-	r := &running{T: t, stderr: newOutput(), signals: make(chan os.Signal, 1), ended: make(chan struct{})}
+	r := &running{T: t, stderr: programtest.NewOutput(), signals: make(chan os.Signal, 1), ended: make(chan struct{})}
 	go func() {
 		defer close(r.ended)
 		r.code = run(args, io.Discard, r.stderr, r.signals)
 	}()
-	for _, found := range r.stderr.await(t, listening, addresses) {
+	for _, found := range r.stderr.Await(t, listening, addresses) {
 		r.urls = append(r.urls, "http://"+found[1])
 	}
 	r.url = r.urls[0]
@@ -118,60 +117,9 @@ func (r *running) awaitReady() {
 	}
 }
 
-// output collects what the program writes and lets a test wait for it.
-type output struct {
-	mu      sync.Mutex
-	text    strings.Builder
-	written chan struct{}
-}
-
-func newOutput() *output { return &output{written: make(chan struct{}, 1)} }
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	select {
-	case o.written <- struct{}{}:
-	default:
-	}
-	return o.text.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.String()
-}
-
-// await returns the first n matches of pattern.
-func (o *output) await(t *testing.T, pattern *regexp.Regexp, n int) [][]string {
-	t.Helper()
-	deadline := time.After(20 * time.Second)
-	for {
-		if found := pattern.FindAllStringSubmatch(o.String(), n); len(found) == n {
-			return found
-		}
-		select {
-		case <-o.written:
-		case <-deadline:
-			t.Fatalf("%s was not written %d times:\n%s", pattern, n, o)
-		}
-	}
-}
-
 // once runs the program to its end.
 func once(args ...string) (code int, stdout, stderr string) {
 	var out, errs strings.Builder
 	code = run(args, &out, &errs, make(chan os.Signal))
 	return code, out.String(), errs.String()
-}
-
-// file writes a file for the test and returns its path.
-func file(t *testing.T, name, text string) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), name)
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
 }

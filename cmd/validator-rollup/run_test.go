@@ -27,6 +27,8 @@ import (
 	writev2 "github.com/prometheus/client_golang/exp/api/remote/genproto/v2"
 	"golang.org/x/crypto/bcrypt"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/ethereum-validator-monitor/validator-monitor/internal/program/programtest"
 )
 
 func TestWrongFlagsAndFilesAreOneLine(t *testing.T) {
@@ -35,11 +37,11 @@ func TestWrongFlagsAndFilesAreOneLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer busy.Close()
-	webConfig := file(t, "web.yaml", "tls_server_config:\n  nonsense: y\n")
-	users := file(t, "users.yaml", "basic_auth_users:\n  prometheus: "+bcrypted(t, "pass")+"\n")
-	token := file(t, "token", "abc")
-	empty := file(t, "empty", "\n")
-	secret := file(t, "secret", "postgres://user:hunter2@[host/")
+	webConfig := programtest.File(t, "web.yaml", "tls_server_config:\n  nonsense: y\n")
+	users := programtest.File(t, "users.yaml", "basic_auth_users:\n  prometheus: "+bcrypted(t, "pass")+"\n")
+	token := programtest.File(t, "token", "abc")
+	empty := programtest.File(t, "empty", "\n")
+	secret := programtest.File(t, "secret", "postgres://user:hunter2@[host/")
 	nowhere := "--db.url=postgres://nobody@127.0.0.1:1/x"
 
 	for name, tc := range map[string]struct {
@@ -110,7 +112,7 @@ func TestHelpAndVersionAreAnswers(t *testing.T) {
 
 // The life of an installation: migrate, receive, export, take everything back.
 func TestMigrateServeExport(t *testing.T) {
-	db := "--db.url-file=" + file(t, "db", postgres.Database(t)+"\n")
+	db := "--db.url-file=" + programtest.File(t, "db", postgres.Database(t)+"\n")
 	expect := func(args []string, code int, stdout, stderr string) {
 		t.Helper()
 		gotCode, gotOut, gotErr := once(append(args, db, "--log.level=warn")...)
@@ -198,7 +200,7 @@ func TestConflictIsPutRightByDeletingTheWrongValue(t *testing.T) {
 		"2026-11-01 12:00:23+00", day.Format(time.RFC3339)).Replace(statement)
 
 	db := postgres.Database(t)
-	flag := "--db.url-file=" + file(t, "db", db)
+	flag := "--db.url-file=" + programtest.File(t, "db", db)
 	const family = "ethereum_validator_window_attestations_expected"
 	export := func() string {
 		t.Helper()
@@ -311,7 +313,7 @@ func TestDatabaseThatIsAwayAtTheStartIsWaitedFor(t *testing.T) {
 // A request in flight is stored and answered; the port takes no new ones meanwhile.
 func TestTerminationDrains(t *testing.T) {
 	db := postgres.Database(t)
-	r := start(t, "--db.url-file="+file(t, "db", db), "--db.auto-migrate")
+	r := start(t, "--db.url-file="+programtest.File(t, "db", db), "--db.auto-migrate")
 	r.awaitReady()
 	conn, err := pgx.Connect(t.Context(), db)
 	if err != nil {
@@ -382,7 +384,7 @@ func postgresWaiting(ctx context.Context, db string, waiting *int) error {
 
 func TestTLSAndPasswordsOnEveryAddress(t *testing.T) {
 	certificate, key := selfSigned(t)
-	config := file(t, "web.yaml", fmt.Sprintf("tls_server_config:\n  cert_file: %s\n  key_file: %s\nbasic_auth_users:\n  prometheus: %s\n", certificate, key, bcrypted(t, "pass")))
+	config := programtest.File(t, "web.yaml", fmt.Sprintf("tls_server_config:\n  cert_file: %s\n  key_file: %s\nbasic_auth_users:\n  prometheus: %s\n", certificate, key, bcrypted(t, "pass")))
 	r := start(t, "--db.url=postgres://nobody@127.0.0.1:1/x", "--rollup.write-timeout=1s", "--web.config.file="+config,
 		"--web.listen-address=127.0.0.1:0", "--web.listen-address=127.0.0.1:0")
 	for _, address := range r.urls {
@@ -407,14 +409,14 @@ func TestTLSAndPasswordsOnEveryAddress(t *testing.T) {
 }
 
 func TestBearerTokenIsAskedOfSenders(t *testing.T) {
-	r := start(t, "--db.url=postgres://nobody@127.0.0.1:1/x", "--rollup.write-timeout=1s", "--web.bearer-token-file="+file(t, "token", "abc\n"))
+	r := start(t, "--db.url=postgres://nobody@127.0.0.1:1/x", "--rollup.write-timeout=1s", "--web.bearer-token-file="+programtest.File(t, "token", "abc\n"))
 	window := time.Now().Add(-2 * time.Hour)
 	r.write(401, "ethereum_validator_window_attestations_expected", 15, window)
 	r.write(503, "ethereum_validator_window_attestations_expected", 15, window, "Authorization", "Bearer abc")
 }
 
 func TestExposedFileWithTheURLIsAWarning(t *testing.T) {
-	path := file(t, "db", "postgres://user:hunter2@127.0.0.1:1/x")
+	path := programtest.File(t, "db", "postgres://user:hunter2@127.0.0.1:1/x")
 	if err := os.Chmod(path, 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -488,5 +490,5 @@ func selfSigned(t *testing.T) (certificate, key string) {
 	block := func(kind string, der []byte) string {
 		return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
 	}
-	return file(t, "cert.pem", block("CERTIFICATE", signed)), file(t, "key.pem", block("PRIVATE KEY", encoded))
+	return programtest.File(t, "cert.pem", block("CERTIFICATE", signed)), programtest.File(t, "key.pem", block("PRIVATE KEY", encoded))
 }
