@@ -52,7 +52,9 @@ func TestWindowsAreStoredOnceWhateverIsKilled(t *testing.T) {
 	d.pipeline = startPipeline(t, pipelineOptions{
 		chain: c, exporters: 2, shown: 4, interval: time.Second, protocols: []string{writeV1, writeV2},
 		postgres: d.postgres, daysFrom: c.start(6).Add(-30 * day),
-		between: d.between,
+		// Shorter than Postgres is away, so that senders are told to come again.
+		receiverFlags: []string{"--rollup.write-timeout=2s"},
+		between:       d.between,
 	})
 	d.cut(true)
 
@@ -168,24 +170,23 @@ func (d *disturbance) kill(ctx context.Context, times int) error {
 
 // restartPostgres restarts it in every way, and in the middle of a transaction too.
 func (d *disturbance) restartPostgres(ctx context.Context) error {
-	powerCut := func() error {
-		if err := d.postgres.Kill(); err != nil {
-			return err
-		}
-		return d.postgres.Start()
+	stop := func(mode pgtest.StopMode) func() error {
+		return func() error { return d.postgres.Stop(mode) }
 	}
 	ways := []struct {
 		name    string
 		writing bool // wait until a receiver has inserted samples and not committed them
-		restart func() error
+		stop    func() error
 	}{
-		{"fast", false, func() error { return d.postgres.Restart(pgtest.StopFast) }},
-		{"immediate", false, func() error { return d.postgres.Restart(pgtest.StopImmediate) }},
-		{"killed", false, powerCut},
-		{"immediate, in a transaction", true, func() error { return d.postgres.Restart(pgtest.StopImmediate) }},
-		{"killed, in a transaction", true, powerCut},
+		{"fast", false, stop(pgtest.StopFast)},
+		{"immediate", false, stop(pgtest.StopImmediate)},
+		{"killed", false, d.postgres.Kill},
+		{"immediate, in a transaction", true, stop(pgtest.StopImmediate)},
+		{"killed, in a transaction", true, d.postgres.Kill},
 	}
 	random := rand.New(rand.NewPCG(d.seed, 101))
+	away := []time.Duration{0, 0, 3 * time.Second, 4 * time.Second, 5 * time.Second}
+	random.Shuffle(len(away), func(i, j int) { away[i], away[j] = away[j], away[i] })
 	share := float64(d.lasts) / float64(len(ways))
 	for i, j := range random.Perm(len(ways)) {
 		moment := time.Duration(share * (float64(i) + 0.6*random.Float64()))
@@ -201,15 +202,21 @@ func (d *disturbance) restartPostgres(ctx context.Context) error {
 			}
 		}
 		stopped := time.Now()
-		err := way.restart()
+		err := way.stop()
 		if release != nil {
 			release()
+		}
+		if err == nil {
+			if err := sleepUntil(ctx, stopped.Add(away[i])); err != nil {
+				return err
+			}
+			err = d.postgres.Start()
 		}
 		if err != nil {
 			return fmt.Errorf("restart Postgres, %s: %w", way.name, err)
 		}
 		d.restarted = append(d.restarted, way.name)
-		d.t.Logf("%4.1f s: Postgres was restarted (%s) within %d ms", stopped.Sub(d.genesis).Seconds(), way.name, time.Since(stopped).Milliseconds())
+		d.t.Logf("%4.1f s: Postgres was stopped (%s); it was there again %d ms later", stopped.Sub(d.genesis).Seconds(), way.name, time.Since(stopped).Milliseconds())
 	}
 	return nil
 }
@@ -319,6 +326,7 @@ func (d *disturbance) compareLedger(ctx context.Context, book *ledger) {
 			}
 		}
 		d.t.Errorf("ledger: %d entries were acknowledged, of which %d are not stored; %d are stored", len(book.acknowledged), lost, len(stored))
+		return
 	}
 	d.t.Logf("ledger: %d entries sent until they were acknowledged, and never again; %d requests were without an answer; all are stored, each once",
 		len(book.acknowledged), book.repeated)

@@ -42,6 +42,8 @@ type pipelineOptions struct {
 	postgres  *pgtest.Server
 	// daysFrom is the genesis that the receivers are told; the zero value is none.
 	daysFrom time.Time
+	// receiverFlags are further flags of the receivers.
+	receiverFlags []string
 	// between makes an address that leads to another; nil leaves them as they are.
 	between func(name, address string) (string, error)
 }
@@ -88,6 +90,7 @@ func startPipeline(t *testing.T, o pipelineOptions) *pipeline {
 	must(os.WriteFile(urlFile, []byte(strings.Replace(p.db, postgresAddress, between, 1)), 0o600))
 	for i, protocol := range o.protocols {
 		args := []string{"serve", "--db.url-file=" + urlFile, "--db.auto-migrate", "--rollup.drop-label=region"}
+		args = append(args, o.receiverFlags...)
 		if !o.daysFrom.IsZero() {
 			args = append(args, fmt.Sprintf("--network.genesis=%s=%d", network, o.daysFrom.Unix()))
 		}
