@@ -30,8 +30,8 @@ type Tally struct {
 
 // cohort is everybody with duty in one slot.
 type cohort struct {
-	size  int
-	words []cohortWord
+	size, included int // members, and those whose attestation is included
+	words          []cohortWord
 	// delays has the inclusion delay of each watched, included member.
 	delays []uint8
 	// delaySum is the sum of inclusion delays over all included members.
@@ -291,6 +291,7 @@ func (c *cohort) add(v *ballot, position, from, length int) {
 
 		position, from = position+count, from+count
 	}
+	c.included += newly
 	c.delaySum += uint64(newly) * uint64(v.delay)
 }
 
@@ -341,11 +342,7 @@ func (t *Tally) NetworkOverdue(head Slot) int {
 		if t.spec.FirstSlot(t.epoch)+Slot(n)+3 > head {
 			break
 		}
-		c := &t.cohorts[n]
-		overdue += c.size
-		for i := range c.words {
-			overdue -= bits.OnesCount64(c.words[i].included)
-		}
+		overdue += t.cohorts[n].size - t.cohorts[n].included
 	}
 	return overdue
 }
