@@ -36,7 +36,9 @@ help: ## list the targets
 PRYSM        := $(addprefix $(TOOLS)/,beacon-chain validator prysmctl)
 GETH         := $(addprefix $(TOOLS)/,geth)
 PROMETHEUS   := $(addprefix $(TOOLS)/,prometheus promtool)
-ALERTMANAGER := $(addprefix $(TOOLS)/,amtool)
+ALERTMANAGER := $(addprefix $(TOOLS)/,amtool alertmanager)
+HELM         := $(addprefix $(TOOLS)/,helm)
+KUBERNETES   := $(addprefix $(TOOLS)/,kube-apiserver kubectl kubectl-validate)
 LINT         := $(addprefix $(TOOLS)/,staticcheck gofumpt)
 
 ##### Building and running
@@ -105,17 +107,20 @@ postgres: ## Postgres for tests: with apt-get when it is missing and we are root
 	@scripts/postgres.sh
 
 .PHONY: tools
-tools: $(PRYSM) $(GETH) $(PROMETHEUS) $(ALERTMANAGER) $(LINT) ## the programs that e2e, mixin-check and lint use, into bin/tools (20 minutes at first)
+tools: $(PRYSM) $(GETH) $(PROMETHEUS) $(ALERTMANAGER) $(HELM) $(KUBERNETES) $(LINT) ## the programs that tests, lint and generate use, into bin/tools (half an hour at first)
 
 $(PRYSM)        &: tools/prysm/go.mod        ; $(call build_tools,prysm,$(PRYSM))
 $(GETH)         &: tools/geth/go.mod         ; $(call build_tools,geth,$(GETH))
 $(PROMETHEUS)   &: tools/prometheus/go.mod   ; $(call build_tools,prometheus,$(PROMETHEUS))
 $(ALERTMANAGER) &: tools/alertmanager/go.mod ; $(call build_tools,alertmanager,$(ALERTMANAGER))
 $(LINT)         &: tools/lint/go.mod         ; $(call build_tools,lint,$(LINT))
+# One module, so that what both need is compiled once; two rules, since generate needs helm alone.
+$(HELM)         &: tools/kubernetes/go.mod   ; $(call build_tools,kubernetes,$(HELM),helm.sh/helm/v3/cmd/helm)
+$(KUBERNETES)   &: tools/kubernetes/go.mod   ; $(call build_tools,kubernetes,$(KUBERNETES),$(addprefix k8s.io/kubernetes/cmd/,kube-apiserver kubectl) sigs.k8s.io/kubectl-validate)
 
 # -s -w: without symbols they link faster and are a third smaller. touch: go leaves an unchanged binary's time alone.
 define build_tools
 mkdir -p $(TOOLS)
-cd tools/$(1) && go build -ldflags '-s -w' -o $(CURDIR)/$(TOOLS)/ tool
+cd tools/$(1) && go build -ldflags '-s -w' -o $(CURDIR)/$(TOOLS)/ $(or $(3),tool)
 touch $(2)
 endef
