@@ -112,7 +112,7 @@ tools: $(PRYSM) $(GETH) $(PROMETHEUS) $(ALERTMANAGER) $(HELM) $(KUBERNETES) $(LI
 $(PRYSM)        &: tools/prysm/go.mod        ; $(call build_tools,prysm,$(PRYSM))
 $(GETH)         &: tools/geth/go.mod         ; $(call build_tools,geth,$(GETH))
 $(PROMETHEUS)   &: tools/prometheus/go.mod   ; $(call build_tools,prometheus,$(PROMETHEUS))
-$(ALERTMANAGER) &: tools/alertmanager/go.mod ; $(call build_tools,alertmanager,$(ALERTMANAGER))
+$(ALERTMANAGER) &: tools/alertmanager/go.mod scripts/alertmanager.sh ; scripts/alertmanager.sh $(TOOLS) && touch $(ALERTMANAGER)
 $(LINT)         &: tools/lint/go.mod         ; $(call build_tools,lint,$(LINT))
 # One module, so that what both need is compiled once; two rules, since generate needs helm alone.
 $(HELM)         &: tools/kubernetes/go.mod   ; $(call build_tools,kubernetes,$(HELM),helm.sh/helm/v3/cmd/helm)
