@@ -38,7 +38,8 @@ GETH         := $(addprefix $(TOOLS)/,geth)
 PROMETHEUS   := $(addprefix $(TOOLS)/,prometheus promtool)
 ALERTMANAGER := $(addprefix $(TOOLS)/,amtool alertmanager)
 HELM         := $(addprefix $(TOOLS)/,helm)
-KUBERNETES   := $(addprefix $(TOOLS)/,kube-apiserver kubectl kubectl-validate)
+KUBERNETES   := $(addprefix $(TOOLS)/,kube-apiserver kubectl)
+VALIDATE     := $(addprefix $(TOOLS)/,kubectl-validate)
 LINT         := $(addprefix $(TOOLS)/,staticcheck gofumpt)
 
 ##### Building and running
@@ -107,7 +108,7 @@ postgres: ## Postgres for tests: with apt-get when it is missing and we are root
 	@scripts/postgres.sh
 
 .PHONY: tools
-tools: $(PRYSM) $(GETH) $(PROMETHEUS) $(ALERTMANAGER) $(HELM) $(KUBERNETES) $(LINT) ## the programs that tests, lint and generate use, into bin/tools (half an hour at first)
+tools: $(PRYSM) $(GETH) $(PROMETHEUS) $(ALERTMANAGER) $(HELM) $(KUBERNETES) $(VALIDATE) $(LINT) ## the programs that tests, lint and generate use, into bin/tools (half an hour at first)
 
 $(PRYSM)        &: tools/prysm/go.mod        ; $(call build_tools,prysm,$(PRYSM))
 $(GETH)         &: tools/geth/go.mod         ; $(call build_tools,geth,$(GETH))
@@ -116,7 +117,8 @@ $(ALERTMANAGER) &: tools/alertmanager/go.mod scripts/alertmanager.sh ; scripts/a
 $(LINT)         &: tools/lint/go.mod         ; $(call build_tools,lint,$(LINT))
 # One module, so that what both need is compiled once; two rules, since generate needs helm alone.
 $(HELM)         &: tools/kubernetes/go.mod   ; $(call build_tools,kubernetes,$(HELM),helm.sh/helm/v3/cmd/helm)
-$(KUBERNETES)   &: tools/kubernetes/go.mod   ; $(call build_tools,kubernetes,$(KUBERNETES),$(addprefix k8s.io/kubernetes/cmd/,kube-apiserver kubectl) sigs.k8s.io/kubectl-validate)
+$(KUBERNETES)   &: tools/kubernetes/go.mod   ; $(call build_tools,kubernetes,$(KUBERNETES),$(addprefix k8s.io/kubernetes/cmd/,kube-apiserver kubectl))
+$(VALIDATE)     &: tools/kubectl-validate/go.mod ; $(call build_tools,kubectl-validate,$(VALIDATE))
 
 # -s -w: without symbols they link faster and are a third smaller. touch: go leaves an unchanged binary's time alone.
 define build_tools
