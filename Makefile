@@ -21,7 +21,7 @@ GO_BUILD = CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)'
 FUZZTIME ?= 30s
 # When set: a file to which each test run appends its numbers of passed and failed tests.
 TEST_COUNTS ?=
-E2E = ./test/... ./internal/devnet/...
+E2E = ./test/... ./internal/devnet/... ./internal/kubernetes/...
 SUMMARY = awk -v counts="$(TEST_COUNTS)" -v verbose=$(VERBOSE) -f scripts/summary.awk
 # Packages that are tested without the race detector.
 PURE = /(mixin|validator-mixin)(/|$$)
@@ -91,7 +91,7 @@ mixin-check: $(PROMETHEUS) $(ALERTMANAGER) ## promtool and amtool on the generat
 
 .PHONY: e2e
 e2e: VERBOSE = 1
-e2e: tools postgres ## real beacon nodes and a real Prometheus, then every fuzz target for FUZZTIME
+e2e: tools postgres etcd ## real beacon nodes and a real Prometheus, then every fuzz target for FUZZTIME
 	@# Compiled first: a chain of 2-second slots misses blocks while compilers have the processors.
 	go test -tags e2e -exec true $(E2E) > /dev/null
 	go test -tags e2e -v -count 1 -p 1 -timeout 40m $(E2E) 2>&1 | $(SUMMARY)
@@ -101,11 +101,21 @@ e2e: tools postgres ## real beacon nodes and a real Prometheus, then every fuzz 
 bench: build postgres ## the benchmarks in test/bench; writes docs/performance.md, fails when a bound is broken
 	scripts/bench.sh
 
+##### Deploying
+
+.PHONY: deploy-check
+deploy-check: $(HELM) $(KUBERNETES) $(VALIDATE) $(PROMETHEUS) $(ALERTMANAGER) etcd ## the chart, the manifests and the programs' configuration: valid, hardened, taken by a real API server
+	go test -tags e2e -v -count 1 -timeout 20m -run '^Test(Chart|Manifests|Cluster|Config)' ./test/deploy ./internal/kubernetes 2>&1 | $(SUMMARY)
+
 ##### Third-party programs
 
 .PHONY: postgres
 postgres: ## Postgres for tests: with apt-get when it is missing and we are root, else says how
 	@scripts/postgres.sh
+
+.PHONY: etcd
+etcd: ## etcd for tests, likewise
+	@scripts/etcd.sh
 
 .PHONY: tools
 tools: $(PRYSM) $(GETH) $(PROMETHEUS) $(ALERTMANAGER) $(HELM) $(KUBERNETES) $(VALIDATE) $(LINT) ## the programs that tests, lint and generate use, into bin/tools (half an hour at first)
@@ -117,12 +127,15 @@ $(ALERTMANAGER) &: tools/alertmanager/go.mod scripts/alertmanager.sh ; scripts/a
 $(LINT)         &: tools/lint/go.mod         ; $(call build_tools,lint,$(LINT))
 # One module, so that what both need is compiled once; two rules, since generate needs helm alone.
 $(HELM)         &: tools/kubernetes/go.mod   ; $(call build_tools,kubernetes,$(HELM),helm.sh/helm/v3/cmd/helm)
-$(KUBERNETES)   &: tools/kubernetes/go.mod   ; $(call build_tools,kubernetes,$(KUBERNETES),$(addprefix k8s.io/kubernetes/cmd/,kube-apiserver kubectl))
+$(KUBERNETES)   &: tools/kubernetes/go.mod   ; $(call build_tools,kubernetes,$(KUBERNETES),$(addprefix k8s.io/kubernetes/cmd/,kube-apiserver kubectl),$(KUBERNETES_VERSION))
 $(VALIDATE)     &: tools/kubectl-validate/go.mod ; $(call build_tools,kubectl-validate,$(VALIDATE))
+
+# The server tells its version to helm, which compares it with what a chart asks for; a module build knows none.
+KUBERNETES_VERSION = -X k8s.io/component-base/version.gitVersion=$$(go list -m -f '{{.Version}}' k8s.io/kubernetes)
 
 # -s -w: without symbols they link faster and are a third smaller. touch: go leaves an unchanged binary's time alone.
 define build_tools
 mkdir -p $(TOOLS)
-cd tools/$(1) && go build -ldflags '-s -w' -o $(CURDIR)/$(TOOLS)/ $(or $(3),tool)
+cd tools/$(1) && go build -ldflags "-s -w $(4)" -o $(CURDIR)/$(TOOLS)/ $(or $(3),tool)
 touch $(2)
 endef
