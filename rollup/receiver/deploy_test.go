@@ -24,12 +24,8 @@ func TestShippedRemoteWriteFitsTheReceiver(t *testing.T) {
 	}
 	var config struct {
 		RemoteWrite []struct {
-			URL     string `yaml:"url"`
-			Relabel []struct {
-				SourceLabels []string `yaml:"source_labels"`
-				Regex        string   `yaml:"regex"`
-				Action       string   `yaml:"action"`
-			} `yaml:"write_relabel_configs"`
+			URL     string            `yaml:"url"`
+			Relabel []*relabel.Config `yaml:"write_relabel_configs"`
 		} `yaml:"remote_write"`
 	}
 	if err := yaml.Unmarshal(text, &config); err != nil {
@@ -42,19 +38,11 @@ func TestShippedRemoteWriteFitsTheReceiver(t *testing.T) {
 	if address, err := url.Parse(queue.URL); err != nil || address.Path != receiver.WritePath || address.Port() != "8090" {
 		t.Errorf("url %s, error %v", queue.URL, err)
 	}
-	var rules []*relabel.Config
 	for _, rule := range queue.Relabel {
-		made := relabel.DefaultRelabelConfig
-		made.Action = relabel.Action(rule.Action)
-		made.Regex = relabel.MustNewRegexp(rule.Regex)
-		made.NameValidationScheme = model.UTF8Validation
-		for _, label := range rule.SourceLabels {
-			made.SourceLabels = append(made.SourceLabels, model.LabelName(label))
-		}
-		if err := made.Validate(model.UTF8Validation); err != nil {
+		rule.NameValidationScheme = model.UTF8Validation
+		if err := rule.Validate(model.UTF8Validation); err != nil {
 			t.Fatal(err)
 		}
-		rules = append(rules, &made)
 	}
 	for _, family := range exporter.All() {
 		own := map[string]string{"__name__": family.Name}
@@ -69,7 +57,7 @@ func TestShippedRemoteWriteFitsTheReceiver(t *testing.T) {
 			sent[label] = "target"
 		}
 		builder := labels.NewBuilder(labels.FromMap(sent))
-		kept := relabel.ProcessBuilder(builder, rules...)
+		kept := relabel.ProcessBuilder(builder, queue.Relabel...)
 		after := builder.Labels()
 		window := strings.Contains(family.Name, "_window_") && slices.Contains(family.Labels, "window")
 		if kept != window {
