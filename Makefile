@@ -91,10 +91,11 @@ mixin-check: $(PROMETHEUS) $(ALERTMANAGER) ## promtool and amtool on the generat
 
 .PHONY: e2e
 e2e: VERBOSE = 1
-e2e: tools postgres etcd ## real beacon nodes and a real Prometheus, then every fuzz target for FUZZTIME
+e2e: tools postgres etcd ## real beacon nodes, Prometheus, Alertmanager and Kubernetes API server, then every fuzz target for FUZZTIME
 	@# Compiled first: a chain of 2-second slots misses blocks while compilers have the processors.
 	go test -tags e2e -exec true $(E2E) > /dev/null
-	go test -tags e2e -v -count 1 -p 1 -timeout 40m $(E2E) 2>&1 | $(SUMMARY)
+	@# Images have a target of their own: image-test.
+	go test -tags e2e -v -count 1 -p 1 -timeout 40m -skip '^TestImage' $(E2E) 2>&1 | $(SUMMARY)
 	scripts/fuzz.sh $(FUZZTIME) 2>&1 | $(SUMMARY)
 
 .PHONY: bench
