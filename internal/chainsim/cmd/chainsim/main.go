@@ -1,5 +1,5 @@
 // Command chainsim serves a simulated beacon chain that grows with the clock, for
-// demonstrations.
+// demonstrations. "chainsim healthcheck" asks a running one whether it is alive.
 package main
 
 import (
@@ -29,6 +29,9 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
+	if len(args) > 0 && args[0] == "healthcheck" {
+		return healthcheck(ctx, args[1:], out)
+	}
 	flags := flag.NewFlagSet("chainsim", flag.ContinueOnError)
 	var (
 		listen       = flags.String("listen", "127.0.0.1:5052", "address to serve the Beacon API on")
@@ -84,6 +87,32 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	<-drained
+	return nil
+}
+
+// healthcheck fails when no running chainsim answers, for containers without a shell.
+func healthcheck(ctx context.Context, args []string, out io.Writer) error {
+	flags := flag.NewFlagSet("chainsim healthcheck", flag.ContinueOnError)
+	url := flags.String("url", "http://127.0.0.1:5052/eth/v1/node/health", "what to ask")
+	timeout := flags.Duration("timeout", 5*time.Second, "longest wait for the answer")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, *timeout)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, *url, nil)
+	if err != nil {
+		return fmt.Errorf("not healthy: %w", err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return fmt.Errorf("not healthy: %w", err)
+	}
+	response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("not healthy: %s answered %s", *url, response.Status)
+	}
+	fmt.Fprintln(out, "healthy")
 	return nil
 }
 

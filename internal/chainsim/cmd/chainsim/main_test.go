@@ -31,9 +31,16 @@ func TestServesUntilStopped(t *testing.T) {
 	if resp.StatusCode != http.StatusOK {
 		t.Errorf("finalized header: %s", resp.Status)
 	}
+	check := []string{"healthcheck", "--url=" + url + "/eth/v1/node/health"}
+	if err := run(t.Context(), check, io.Discard); err != nil {
+		t.Errorf("while it serves: %v", err)
+	}
 	stop()
 	if err := <-result; err != nil {
 		t.Errorf("stopped with %v", err)
+	}
+	if err := run(t.Context(), check, io.Discard); err == nil {
+		t.Error("healthy after it has stopped")
 	}
 }
 
