@@ -190,8 +190,8 @@ func TestConflictIsPutRightByDeletingTheWrongValue(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, _ := strings.Cut(string(manual), "```sql\n")
-	statement, _, found := strings.Cut(rest, "```")
+	_, rest, _ := strings.Cut(string(manual), "```sql\nWITH wrong")
+	statement, _, found := strings.Cut("WITH wrong"+rest, "```")
 	if !found {
 		t.Fatal("docs/rollup.md has no statement")
 	}
