@@ -57,6 +57,9 @@ const (
 	kindNetwork   = "network"
 )
 
+// longestDetail bounds the value of a label that is part of a measure, in bytes.
+const longestDetail = 100
+
 // classify says whom labels are about and what they count: the family's name and the
 // values of its further labels. ok is false for what no view can show: a family that is
 // no completed window's, or not exactly the labels of that family. With a label more,
@@ -107,6 +110,11 @@ func classify(labels []Label) (who subject, measure string, extra []string, ok b
 		case "group":
 			who.member = value
 		default:
+			// No exporter sends such a text. With it two series could be one measure, or a
+			// measure be too long for its index.
+			if strings.Contains(value, "/") || len(value) > longestDetail {
+				return subject{}, "", nil, false
+			}
 			measure += "/" + value
 		}
 	}

@@ -239,6 +239,33 @@ func TestSeriesThatNoViewKnowsAreStoredWithoutASubject(t *testing.T) {
 	}
 }
 
+// Texts that no exporter sends must not run into one measure: the second series would
+// break the index of measures, which repeating does not mend.
+func TestMeasuresNeverRunIntoEachOther(t *testing.T) {
+	t.Parallel()
+	url := postgres.Database(t)
+	s := open(t, url)
+	lost := func(vote, cause string) store.Row {
+		return store.Row{
+			Labels: labels("__name__", "ethereum_validator_window_attestation_votes_lost", "network", "mainnet", "validator_index", "7", "vote", vote, "cause", cause),
+			Window: window(1), Value: 3,
+		}
+	}
+	long := strings.Repeat("x", 4000)
+	within, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	result, err := s.Write(within, []store.Row{
+		lost("a/b", "c"), lost("a", "b/c"), lost("head", "late"), lost("a/b/c", long), lost(long, "late"), lost("head", "late/late"),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want(t, result, "written 6, duplicates 0, conflicts [], rejected []")
+	if got := ask[string](t, url, `SELECT string_agg(measure, ' ') FROM series`); got != "attestation_votes_lost/head/late" {
+		t.Errorf("measures are %q", got)
+	}
+}
+
 func TestSeriesGetsItsSubjectOnceItsFamilyIsKnown(t *testing.T) {
 	t.Parallel()
 	url := postgres.Database(t)
