@@ -124,6 +124,31 @@ func TestSchemaThatDoesNotFitIsRefused(t *testing.T) {
 	}
 }
 
+// Another receiver migrates while this one runs, which knew the schema when it started.
+func TestSchemaThatFitsNoMoreIsRefused(t *testing.T) {
+	t.Parallel()
+	url := postgres.Database(t)
+	s := open(t, url)
+	write(t, s, expected(1, 2, 15))
+	run(t, url, `INSERT INTO schema_migrations (version_id, is_applied) VALUES (999, true)`)
+	for range 2 {
+		if _, err := s.Write(t.Context(), []store.Row{expected(1, 1, 15)}); !errors.Is(err, store.ErrMismatch) || !errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("write: %v", err)
+		}
+		if err := s.Check(t.Context()); !errors.Is(err, store.ErrMismatch) {
+			t.Errorf("check: %v", err)
+		}
+	}
+	if got := ask[int](t, url, `SELECT count(*) FROM samples`); got != 1 {
+		t.Errorf("%d samples, want 1", got)
+	}
+	run(t, url, `DELETE FROM schema_migrations WHERE version_id = 999`)
+	want(t, write(t, s, expected(1, 1, 15)), "written 1, duplicates 0, conflicts [], rejected []")
+	if got := s.Stats().SchemaVersion; got == 999 {
+		t.Errorf("version %d is still told", got)
+	}
+}
+
 func TestEveryWindowFamilyHasASubjectAndAMeasure(t *testing.T) {
 	t.Parallel()
 	url := postgres.Database(t)

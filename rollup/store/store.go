@@ -53,7 +53,7 @@ type Store struct {
 	memory atomic.Pointer[memory]
 
 	incarnationMu sync.Mutex
-	incarnation   string // what the database is; see connected
+	incarnation   string // what the database is; see incarnationOf
 
 	warnedMu sync.Mutex
 	warned   map[string]bool // sets of label names that were warned of
@@ -114,7 +114,8 @@ func Open(ctx context.Context, options Options) (*Store, error) {
 // Close waits for running writes to give their connections back, and closes them.
 func (s *Store) Close() { s.pool.Close() }
 
-// Check asks whether the database answers and has the schema that this program needs.
+// Check asks whether the database answers, is the one of before, and has the schema that
+// this program needs.
 func (s *Store) Check(ctx context.Context) error {
 	if err := s.check(ctx, s.memory.Load()); err != nil {
 		s.lost(ctx, err)
@@ -125,12 +126,7 @@ func (s *Store) Check(ctx context.Context) error {
 
 // check also learns what Stats and Write want to know.
 func (s *Store) check(ctx context.Context, m *memory) error {
-	have, err := schemaVersion(ctx, s.pool)
-	if err != nil {
-		return err
-	}
-	s.schema.Store(have)
-	if err := schemaFits(have); err != nil {
+	if err := s.recognise(ctx, s.pool); err != nil {
 		return err
 	}
 	if err := s.registerNetworks(ctx); err != nil {
@@ -235,29 +231,59 @@ func unixOrZero(unix int64) time.Time {
 	return time.Unix(unix, 0).UTC()
 }
 
-// connected looks what database a new connection has reached. When it is not the one of
-// before (started again, restored, replaced) what was known of that is forgotten.
+// incarnationOf tells one database from another: started again, restored, replaced, or with
+// other tables.
+const incarnationOf = `(
+	SELECT concat_ws(' ', pg_postmaster_start_time(), oid, to_regclass('samples')::oid)
+	FROM pg_database WHERE datname = current_database())`
+
+// connected looks what database a new connection has reached.
 func (s *Store) connected(ctx context.Context, conn *pgx.Conn) error {
 	var incarnation string
-	err := conn.QueryRow(ctx, `
-		SELECT concat_ws(' ', pg_postmaster_start_time(), pg_database.oid, to_regclass('samples')::oid)
-		FROM pg_database WHERE datname = current_database()`).Scan(&incarnation)
-	if err != nil {
+	if err := conn.QueryRow(ctx, `SELECT `+incarnationOf).Scan(&incarnation); err != nil {
 		return fmt.Errorf("ask what database this is: %w", err)
 	}
+	s.met(incarnation)
+	return nil
+}
+
+// recognise looks what database an open connection leads to, which a pooler in between or a
+// backup restored in its place can change, and whether its schema still fits. In a
+// transaction what it finds holds until the end: nobody can drop the series meanwhile.
+func (s *Store) recognise(ctx context.Context, db querier) error {
+	const sql = `
+		SELECT ` + incarnationOf + `, (SELECT coalesce(max(version_id), 0) FROM ` + versionTable + ` WHERE is_applied)
+		FROM (SELECT count(*) FROM (SELECT FROM series LIMIT 0) AS none) AS held`
+	var incarnation string
+	var version int64
+	err := db.QueryRow(ctx, sql).Scan(&incarnation, &version)
+	switch {
+	case hasCode(err, codeUndefinedTable):
+		version = 0 // there is no schema, or it is being restored
+	case err != nil:
+		return fmt.Errorf("ask what database this is: %w", err)
+	default:
+		s.met(incarnation)
+	}
+	s.schema.Store(version)
+	return schemaFits(version)
+}
+
+// met forgets what is known of the database of before when this one is another.
+func (s *Store) met(incarnation string) {
 	s.incarnationMu.Lock()
 	defer s.incarnationMu.Unlock()
 	if s.incarnation != "" && s.incarnation != incarnation {
 		s.forget()
 	}
 	s.incarnation = incarnation
-	return nil
 }
 
 // lost forgets what is known of the database when err tells that a connection was
-// lost: what comes back may have been restored from a backup.
+// lost: what comes back may have been restored from a backup. Or that the schema does not
+// fit any more: then all that was learnt of it is to be looked at again.
 func (s *Store) lost(ctx context.Context, err error) {
-	if ctx.Err() == nil && connectionLost(err) {
+	if errors.Is(err, ErrMismatch) || ctx.Err() == nil && connectionLost(err) {
 		s.forget()
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -791,6 +793,48 @@ func TestRestoredDatabaseIsNotBelievedToHaveWhatIsRemembered(t *testing.T) {
 	if got := ask[int](t, url, `SELECT count(*) FROM samples`); got != 5 {
 		t.Errorf("%d samples, want 5", got)
 	}
+}
+
+// A backup is restored into the database that a receiver is using, whose connections stay:
+// tables are others, and series have ids that meant something else before.
+func TestTablesReplacedUnderOpenConnectionsAreNoticed(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Start(t, pgtest.Fast())
+	url := server.Database(t)
+	s := open(t, url, func(o *store.Options) { o.MaxConns = 2 })
+	write(t, s, expected(1, 3, 15))
+	file := filepath.Join(t.TempDir(), "dump")
+	program := func(name string, arguments ...string) {
+		t.Helper()
+		if out, err := exec.Command(server.Program(name), arguments...).CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v\n%s", name, err, out)
+		}
+	}
+	program("pg_dump", "--dbname", url, "--format", "custom", "--no-privileges", "--file", file)
+	restore := func() {
+		t.Helper()
+		run(t, url, `DROP SCHEMA public CASCADE; CREATE SCHEMA public`)
+		program("pg_restore", "--dbname", url, "--no-owner", "--exit-on-error", file)
+	}
+	write(t, s, expected(2, 2, 15), expected(3, 2, 16))
+	restore()
+	// Somebody else makes a series, which gets the id that the one of validator 2 had.
+	other := open(t, url)
+	write(t, other, expected(4, 2, 17))
+	want(t, write(t, s, expected(2, 1, 15)), "written 1, duplicates 0, conflicts [], rejected []")
+	want(t, write(t, s, expected(2, 2, 15), expected(3, 2, 16), expected(1, 3, 15)), "written 2, duplicates 1, conflicts [], rejected []")
+	const wanted = `ethereum_validator_window_attestations_expected{"network": "mainnet", "validator_index": "2"} `
+	if got := ask[string](t, url, storedSamples); strings.Count(got, wanted) != 2 {
+		t.Errorf("validator 2 has not two windows:\n%s", got)
+	}
+
+	// A batch that is remembered as a whole asks nothing. Looking at the database, as
+	// maintenance and the question whether it is ready do, is enough.
+	restore()
+	if err := s.Check(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	want(t, write(t, s, expected(2, 2, 15), expected(3, 2, 16), expected(1, 3, 15)), "written 2, duplicates 1, conflicts [], rejected []")
 }
 
 func TestFullPoolIsUnavailable(t *testing.T) {

@@ -209,6 +209,9 @@ func (s *Store) attempt(ctx context.Context, b *batch) error {
 		if err := s.check(ctx, m); err != nil {
 			return err
 		}
+		if s.memory.Load() != m {
+			return errRepeat
+		}
 	}
 	todo := b.begin(m)
 	if len(todo) == 0 {
@@ -223,9 +226,6 @@ func (s *Store) attempt(ctx context.Context, b *batch) error {
 		return fmt.Errorf("wait for a database connection: %w", err)
 	}
 	defer conn.Release()
-	if s.memory.Load() != m {
-		return errRepeat // the connection may lead to another database than what m tells of
-	}
 	tx, err := conn.BeginTx(ctx, readCommitted)
 	if err != nil {
 		return err
@@ -235,6 +235,12 @@ func (s *Store) attempt(ctx context.Context, b *batch) error {
 		defer cancel()
 		_ = tx.Rollback(ctx) // of what was not committed; when it fails the connection is gone
 	}()
+	if err := s.recognise(ctx, tx); err != nil {
+		return err
+	}
+	if s.memory.Load() != m {
+		return errRepeat // this may be another database than what m tells of
+	}
 	made, err := s.resolve(ctx, tx, m, todo)
 	if err != nil {
 		return err
