@@ -57,6 +57,13 @@ case $engine in
     # targets share what is compiled once.
     build+=(build --format docker --isolation chroot --layers)
     if [ -n "$seconds" ]; then arguments+=(--timestamp "$seconds"); fi
+    # Buildah 1.28 has no value of its own where the Dockerfile names the platform of the builder.
+    case $(uname -m) in x86_64) machine=amd64 ;; aarch64) machine=arm64 ;; *) machine=$(uname -m) ;; esac
+    arguments+=(--build-arg "BUILDPLATFORM=linux/$machine")
+    # The Dockerfile has these labels, but an earlier build's would be kept: the cache compares them before their
+    # arguments are filled in.
+    arguments+=(--label "org.opencontainers.image.version=$version" --label "org.opencontainers.image.revision=$revision"
+      --label "org.opencontainers.image.created=$created")
     tag=--tag
     if [[ ${PLATFORMS:-} == *,* ]]; then tag=--manifest; fi
     ;;
