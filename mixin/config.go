@@ -222,6 +222,8 @@ type NetworkThresholds struct {
 	FinalityEpochs int `yaml:"finality_epochs"`
 	// ParticipationLow: share of the network's attestations that were included.
 	ParticipationLow float64 `yaml:"participation_low"`
+	// HeadAge: age of the newest head that beacon nodes confirm.
+	HeadAge time.Duration `yaml:"head_age"`
 	// ReorgDepth in slots.
 	ReorgDepth int `yaml:"reorg_depth"`
 }
@@ -462,6 +464,7 @@ func (a Alerts) validate(v *validation, c Config) {
 	n := a.Network
 	v.check(n.FinalityEpochs >= 4, "alerts.network.finality_epochs %d: must be at least 4, since 3 is usual", n.FinalityEpochs)
 	v.share("alerts.network.participation_low", n.ParticipationLow)
+	v.duration("alerts.network.head_age", n.HeadAge, max(wait, 4*c.Chain.SlotDuration))
 	v.check(n.ReorgDepth >= 1, "alerts.network.reorg_depth %d: must be positive", n.ReorgDepth)
 
 	r := a.Rollup

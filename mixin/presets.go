@@ -72,7 +72,7 @@ func base() Config {
 				SnapshotStale: 300 * time.Second, SnapshotCritical: 600 * time.Second,
 				ExporterDown: 5 * time.Minute, Failing: 15 * time.Minute, WindowIncomplete: 3 * time.Hour,
 			},
-			Network: NetworkThresholds{FinalityEpochs: 4, ParticipationLow: 0.8, ReorgDepth: 3},
+			Network: NetworkThresholds{FinalityEpochs: 4, ParticipationLow: 0.8, HeadAge: 5 * time.Minute, ReorgDepth: 3},
 			Rollup: RollupThresholds{
 				PoolExhausted: 0.9, PoolLeak: 30 * time.Minute, WritesSlow: time.Second,
 				Lagging: 2 * time.Hour, PartitionHorizon: 7 * 24 * time.Hour, Range: 10 * time.Minute,

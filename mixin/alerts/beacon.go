@@ -459,7 +459,7 @@ The node's head has not changed, and by the exporter's clock it is older than th
 is syncing. The value is the head's age in slots.
 
 Where an exporter has several nodes, another one must be ahead: when all stand still on the same head, it is not this node,
-but the chain or the way to it. With a single node nobody can compare, so the alert also fires while the whole chain has
+but the chain or the way to it, and [ChainHeadStalled](ChainHeadStalled.md) tells so. With a single node nobody can compare, so the alert also fires while the whole chain has
 no blocks.`,
 			Impact: `
 The exporter shows what was true at that head. A validator client that uses the node attests to an old head, which loses the

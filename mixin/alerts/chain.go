@@ -14,7 +14,7 @@ func chain(c mixin.Config) Section {
 	n := network{queries{c}}
 	return Section{
 		Name: "chain", Title: "Chain", About: "The network itself. Nothing here is a validator's fault.",
-		Alerts: []Alert{n.finalityDelayed(), n.participationLow(), n.reorgDeep(), n.slashing()},
+		Alerts: []Alert{n.finalityDelayed(), n.headStalled(), n.participationLow(), n.reorgDeep(), n.slashing()},
 	}
 }
 
@@ -36,6 +36,30 @@ func (n network) finalityDelayed() Alert {
 		Runbook:     finalityDelayedRunbook(),
 	}
 	a.Cases = finalityDelayedCases(n.c, a)
+	return a
+}
+
+// headStalled fires when nodes answer, and none of them knows a new block: everything
+// about the chain, validators and finality included, is as old as the head, so that no
+// other alert on it can fire. Of nodes that do not answer there are others.
+func (n network) headStalled() Alert {
+	limit := n.c.Alerts.Network.HeadAge
+	confirmed := fmt.Sprintf("time() - %s < %s",
+		n.series("ethereum_chain_snapshot_timestamp_seconds"), seconds(n.c.Alerts.Freshness.SnapshotStale))
+	a := Alert{
+		Name: "ChainHeadStalled", Severity: mixin.Critical,
+		Expr: fmt.Sprintf("%s * %s > %s",
+			n.any(fmt.Sprintf("%s - %s and %s", n.series("ethereum_chain_slot"), n.series("ethereum_chain_head_slot"), confirmed)),
+			seconds(n.c.Chain.SlotDuration), seconds(limit)),
+		For:     n.c.Alerts.Beacon.For,
+		Summary: "No beacon node has a new head: what is shown of validators stands still.",
+		Description: "The newest block of {{ $labels.network }} that a beacon node follows is {{ $value | humanizeDuration }} old (threshold " +
+			human(limit) + ").",
+		Action:    "Compare with a public explorer whether the chain or your own nodes stand still, and check your validators there.",
+		Dashboard: mixin.BeaconDashboard,
+		Runbook:   headStalledRunbook(),
+	}
+	a.Cases = chainHeadStalledCases(n.c, a)
 	return a
 }
 

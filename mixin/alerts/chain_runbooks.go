@@ -36,6 +36,42 @@ what the clients' developers say.`,
 	}
 }
 
+func headStalledRunbook() Runbook {
+	return Runbook{
+		Meaning: `
+Beacon nodes answer, but none of them follows a block that is younger than the threshold, by the clock of the exporter's
+machine. Either the network makes no blocks, or all nodes that the exporter reads are stuck or are still syncing. Nodes that
+do not answer at all have other alerts: see [BeaconNodesAllDown](BeaconNodesAllDown.md) and
+[ValidatorSnapshotStale](ValidatorSnapshotStale.md).`,
+		Impact: `
+All that is shown of validators is as old as the head, and alerts on them see nothing newer: nobody watches them. Validator
+clients that use these nodes attest to an old head, or not at all.`,
+		Diagnosis: `
+Does a public explorer have newer blocks? Then it is your nodes:
+
+	max by (network) (ethereum_chain_slot - ethereum_chain_head_slot)
+	max by (endpoint) (ethereum_beacon_head_slot)
+	max by (endpoint) (ethereum_beacon_syncing)
+	max by (endpoint) (ethereum_beacon_sync_distance_slots)
+	max by (endpoint) (ethereum_beacon_execution_offline)
+	min by (endpoint) (ethereum_beacon_peers)
+
+If they stand still at the same slot, look in their logs for a block that they all reject: they share a client, a version, an
+execution client, a machine or a link. A clock of the exporter's machine that runs ahead makes every head look old:
+
+	timedatectl status`,
+		Mitigation: `
+- All nodes sync: wait if the distance shrinks; else see [BeaconNodeSyncing](BeaconNodeSyncing.md). Give the exporter and the
+  validator clients a node that is synced.
+- All nodes reject the block that the chain follows: upgrade them, or change to another client, with the same slashing
+  protection database.
+- No peers: see [BeaconPeersLow](BeaconPeersLow.md). Execution client: see
+  [BeaconExecutionOffline](BeaconExecutionOffline.md).
+- The chain stands still: leave everything as it is, and follow what the clients' developers say.
+` + oneSigner,
+	}
+}
+
 func chainParticipationLowRunbook() Runbook {
 	return Runbook{
 		Meaning: `

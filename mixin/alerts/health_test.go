@@ -27,7 +27,7 @@ func TestWhoIsBlamed(t *testing.T) {
 		"ValidatorProposalMissed": true, "ValidatorProposalOrphaned": false, "ValidatorProposalUpcoming": false,
 		"ValidatorSyncCommitteeParticipationLow": true, "ValidatorSyncCommitteeMissing": true, "ValidatorSyncCommitteeUpcoming": false,
 		"ValidatorEffectivenessBudgetBurnFast": true, "ValidatorEffectivenessBudgetBurnSlow": true,
-		"ChainFinalityDelayed": false, "ChainParticipationLow": false, "ChainReorgDeep": false, "ChainSlashing": false,
+		"ChainFinalityDelayed": false, "ChainHeadStalled": false, "ChainParticipationLow": false, "ChainReorgDeep": false, "ChainSlashing": false,
 	}
 	for _, c := range mixin.Presets() {
 		got := map[string]bool{}

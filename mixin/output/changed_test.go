@@ -46,7 +46,7 @@ func changed() mixin.Config {
 				SnapshotStale: 330 * time.Second, SnapshotCritical: 750 * time.Second, ExporterDown: 6 * time.Minute,
 				Failing: 16 * time.Minute, WindowIncomplete: 4 * time.Hour,
 			},
-			Network: mixin.NetworkThresholds{FinalityEpochs: 6, ParticipationLow: 0.77, ReorgDepth: 5},
+			Network: mixin.NetworkThresholds{FinalityEpochs: 6, ParticipationLow: 0.77, HeadAge: 9 * time.Minute, ReorgDepth: 5},
 			Rollup: mixin.RollupThresholds{
 				PoolExhausted: 0.83, PoolLeak: 33 * time.Minute, WritesSlow: 1250 * time.Millisecond, Lagging: 150 * time.Minute,
 				PartitionHorizon: 9 * 24 * time.Hour, Range: 11 * time.Minute,
