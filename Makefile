@@ -54,10 +54,11 @@ run: build ## the exporter on a simulated chain, or on BEACON_URL=… with VALID
 	@scripts/run.sh
 
 .PHONY: generate
-generate: ## rewrite what is generated: docs/metrics.md, mixin/generated, docs/runbooks
+generate: $(HELM) ## rewrite what is generated: docs/metrics.md, mixin/generated, docs/runbooks, the chart's copies, deploy/kubernetes
 	go run ./collector/catalog/cmd/catalog-docs > docs/metrics.md.new
 	mv docs/metrics.md.new docs/metrics.md
 	go run ./cmd/validator-mixin generate
+	go run ./deploy/render --helm $(HELM)
 
 .PHONY: mixin-release
 mixin-release: ## the mixin's archive and its checksum, into dist/
