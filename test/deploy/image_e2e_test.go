@@ -43,9 +43,9 @@ func TestImages(t *testing.T) {
 		t.Fatal("what a container may do is read from /proc, where only root sees other users' processes: run this test as root")
 	}
 	engine := imageEngine(mustOutput(t, "scripts/image-engine.sh", "run"))
-	engine.build(t, "ethereum-validator-monitor", "")
 	version := mustOutput(t, "cat", "VERSION")
 	revision := mustOutput(t, "git", "rev-parse", "HEAD")
+	engine.build(t, "ethereum-validator-monitor", "")
 
 	images := map[string]*image{}
 	for _, name := range []string{"validator-exporter", "validator-rollup", "validator-mixin", "chainsim"} {
