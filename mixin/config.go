@@ -154,8 +154,8 @@ type ValidatorThresholds struct {
 	// MissedStreak: missed attestations in a row (settled epochs, 1 to 8) that make a
 	// validator count as down.
 	MissedStreak int `yaml:"missed_streak"`
-	// GroupDownShare: share of a group's active validators with an overdue attestation,
-	// over and above the network's share, that makes the group count as down.
+	// GroupDownShare: share of a group's attestations, of the last epoch or two, that is
+	// overdue, over and above the network's share, that makes the group count as down.
 	GroupDownShare float64 `yaml:"group_down_share"`
 	// GroupDownMinimum: overdue attestations without which no group counts as down.
 	GroupDownMinimum int `yaml:"group_down_minimum"`
@@ -163,8 +163,8 @@ type ValidatorThresholds struct {
 	BalanceRange time.Duration `yaml:"balance_range"`
 	// For: how long ratio alerts wait before they fire.
 	For time.Duration `yaml:"for"`
-	// NetworkTrouble: share of the whole network's validators with overdue attestations,
-	// or share of attestations it missed lately, above which nobody is called down.
+	// NetworkTrouble: share of the whole network's attestations that is overdue, or that
+	// it missed lately, above which nobody is called down.
 	NetworkTrouble float64 `yaml:"network_trouble"`
 }
 

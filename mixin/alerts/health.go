@@ -126,22 +126,23 @@ func (h health) down() Alert {
 }
 
 // groupDown fires within slots: overdue attestations are seen long before they count as
-// missed. What the network as a whole has overdue is taken off.
+// missed. A validator may have two of them, so the share is of the duties that could be
+// overdue. What the network as a whole has overdue is taken off.
 func (h health) groupDown() Alert {
 	t := h.c.Alerts.Validators
 	overdue := h.latest(h.of(mixin.Group, "attestations_overdue"), own(mixin.Group)...)
 	active := h.once(h.of(mixin.Group, "validators", `status=~"active_.+"`))
-	network := fmt.Sprintf("%s / (%s > 0)",
-		h.latest(h.series("ethereum_network_attestations_overdue")), h.once(h.series("ethereum_network_active_validators")))
+	network := fmt.Sprintf("%s / (%s > 0) / %s",
+		h.latest(h.series("ethereum_network_attestations_overdue")), h.once(h.series("ethereum_network_active_validators")), h.overdueEpochs())
 	a := Alert{
 		Name: "ValidatorGroupDown", Severity: mixin.Critical,
-		Expr: fmt.Sprintf("%s / (sum without (status) (%s) > 0) -%s (%s) > %v and %s >= %d unless%s (%s > %v)",
-			overdue, active, perNetwork(mixin.Group), network, t.GroupDownShare,
+		Expr: fmt.Sprintf("%s / (sum without (status) (%s) > 0) /%s %s -%s (%s) > %v and %s >= %d unless%s (%s > %v)",
+			overdue, active, perNetwork(mixin.Group), h.overdueEpochs(), perNetwork(mixin.Group), network, t.GroupDownShare,
 			overdue, t.GroupDownMinimum,
 			ignoring(own(mixin.Group)), network, t.NetworkTrouble),
 		For: h.wait(), KeepFiringFor: h.c.Chain.Epoch(),
 		Summary: "Many validators of a group do not attest.",
-		Description: subject(mixin.Group) + " has attestations overdue: {{ $value | humanizePercentage }} of its active validators," +
+		Description: subject(mixin.Group) + " has {{ $value | humanizePercentage }} of its attestations overdue," +
 			" over and above the network's share (threshold " + percent(t.GroupDownShare) + ").",
 		Action:    "Look for what the group shares: a machine, a validator client, a beacon node, a network link. Never start its keys a second time elsewhere.",
 		Dashboard: mixin.OverviewDashboard,

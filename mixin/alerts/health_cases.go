@@ -212,33 +212,38 @@ func groupDownCases(c mixin.Config, a Alert) []Case {
 		members = 10_000
 		others  = 1_000_000
 		usual   = 0.01 // of the network is overdue at any time
+		epoch   = 1000 // of the head, of which half has passed: duties of an epoch and a half may be overdue
 	)
 	from := 2
+	half := c.Chain.SlotsPerEpoch / 2
+	duties := 1 + float64(half)/float64(c.Chain.SlotsPerEpoch)
 	with := func(size, before, then, network float64) []Series {
 		return []Series{
-			s.head(),
+			s.series("ethereum_chain_head_slot", s.constant(float64(epoch*c.Chain.SlotsPerEpoch+half+2))),
+			s.series("ethereum_chain_settled_epoch", s.constant(epoch-2)),
 			s.of(mixin.Group, "attestations_overdue", s.from(from, before, then)),
 			s.of(mixin.Group, "validators", s.constant(size-1), "status", "active_ongoing"),
 			s.of(mixin.Group, "validators", s.constant(1), "status", "active_exiting"),
 			s.of(mixin.Group, "validators", s.constant(size), "status", "pending_queued"),
-			s.of(mixin.Network, "attestations_overdue", s.from(from, others*usual, others*network)),
+			s.of(mixin.Network, "attestations_overdue", s.from(from, others*usual*duties, others*network*duties)),
 			s.of(mixin.Network, "active_validators", s.constant(others)),
 		}
 	}
 	told := func(x float64) Instance {
-		return s.instance(mixin.Group, fmt.Sprintf(" has attestations overdue: %s of its active validators, over and above the network's share (threshold %s).",
+		return s.instance(mixin.Group, fmt.Sprintf(" has %s of its attestations overdue, over and above the network's share (threshold %s).",
 			percent(x), percent(t.GroupDownShare)))
 	}
-	just := math.Round(members * (t.GroupDownShare + usual + hair))
+	just := math.Round(members * duties * (t.GroupDownShare + usual + hair))
 	least := float64(t.GroupDownMinimum)
+	small := func(overdue float64) float64 { return max(1, math.Floor(overdue/duties)) } // a group that is down
 	return []Case{
-		s.fires("fires just above the share", a, from, with(members, 0, just, usual), told(just/members-usual)),
-		s.fires("fires at the least number of attestations", a, from, with(least+1, 0, least+1, usual), told(1-usual)),
-		s.silent("is silent just below the share", with(members, 0, math.Round(members*(t.GroupDownShare+usual-hair)), usual)),
-		s.silent("is silent below the least number of attestations", with(max(2, least-1), 0, least-1, 0)),
+		s.fires("fires just above the share", a, from, with(members, 0, just, usual), told(just/members/duties-usual)),
+		s.fires("fires at the least number of attestations", a, from, with(small(least), 0, least, usual), told(least/small(least)/duties-usual)),
+		s.silent("is silent just below the share", with(members, 0, math.Round(members*duties*(t.GroupDownShare+usual-hair)), usual)),
+		s.silent("is silent below the least number of attestations", with(small(least-1), 0, least-1, 0)),
 		s.silent("is silent when the network has empty slots and everybody is overdue",
 			with(members, 0, members, t.NetworkTrouble+hair)),
-		s.silent("is silent when the network is unknown", with(members, 0, members, usual)[:5]),
+		s.silent("is silent when the network is unknown", with(members, 0, members, usual)[:6]),
 	}
 }
 

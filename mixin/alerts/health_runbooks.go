@@ -205,9 +205,9 @@ more after each start)? Does slashing protection refuse to sign? Is the remote s
 func groupDownRunbook() Runbook {
 	return Runbook{
 		Meaning: `
-Of a group's active validators, more than the threshold have an attestation that is at least 3 slots old and not included at
-the head, over and above the network's share at the same moment; and at least as many as the minimum. Epochs that have not
-settled count, so it is seen within slots. A validator may have two overdue attestations, so the share may exceed 100 %.
+Of the attestations that a group owes, more than the threshold are at least 3 slots old and not included at the head, over and
+above the network's share at the same moment; and at least as many as the minimum. Epochs that have not settled count, so it is
+seen within slots: the share grows for an epoch or two from when the group went down, and then is the share that is down.
 
 When the network's own share is above the threshold of network trouble (a run of empty slots, an outage), or not known, the
 alert is silent. An exporter that does not expose «ethereum_network_attestations_overdue» is too old for it; ValidatorDown
@@ -215,7 +215,8 @@ and the effectiveness alerts do not need it.`,
 		Impact: `
 The whole group loses its rewards and pays penalties. If the group is a large part of a small network, finality is in danger.`,
 		Diagnosis: `
-Which groups? The one that all overdue validators share names the cause: a machine, a client, a beacon node, an operator.
+Which groups? The one that all overdue validators share names the cause: a machine, a client, a beacon node, an operator. Here a
+validator may have two overdue attestations, so that the share may be twice that of the alert.
 
 	sort_desc(max by (group_by, group) (ethereum_group_attestations_overdue) / (sum by (group_by, group) (max by (group_by, group, status) (ethereum_group_validators{status=~"active_.+"})) > 0))
 

@@ -71,6 +71,15 @@ func (q queries) unlessIndividual(query string) string {
 		query, ignoring(own(mixin.Group)), q.once(q.series("ethereum_validator_status"), "validator_index", "status"))
 }
 
+// overdueEpochs is how many duties of each active validator are counted by the exporter's
+// overdue attestations when none is included: those of epochs that have not settled and
+// of slots at least 3 slots before the head. It is from 1 to 2, and differs from slot to slot.
+func (q queries) overdueEpochs() string {
+	return fmt.Sprintf("((%s - %d * %s - %d) / %d)",
+		q.once(q.series("ethereum_chain_head_slot")), q.c.Chain.SlotsPerEpoch, q.once(q.series("ethereum_chain_settled_epoch")),
+		q.c.Chain.SlotsPerEpoch+2, q.c.Chain.SlotsPerEpoch)
+}
+
 // wait is the shortest time that an alert may wait.
 func (q queries) wait() time.Duration { return 2 * q.c.Chain.ScrapeInterval }
 

@@ -24,7 +24,8 @@ import (
 
 // Two exporters, a and b, watch five validators: 1 and 2 are of client x, 3 is of y,
 // 4 is an index that the chain has not given out, and 0xee a key that it does not
-// know. b's head is one slot older than a's. The time is 10000.
+// know. b's head is one slot older than a's. The time is 10000. Attestations of an epoch and a
+// half may be overdue.
 const watched = `
 ethereum_validator_info{REPLICA,validator_index="1",pubkey="0xaa",client="x"} 1
 ethereum_validator_info{REPLICA,validator_index="2",pubkey="0xbb",client="x"} 1
@@ -51,7 +52,9 @@ ethereum_group_next_proposal_timestamp_seconds{REPLICA,group_by="all",group="all
 ethereum_group_next_proposal_timestamp_seconds{REPLICA,group_by="client",group="y"} 10300
 ethereum_group_sync_committee_members{REPLICA,group_by="all",group="all",period="current"} 1
 ethereum_group_sync_committee_members{REPLICA,group_by="client",group="x",period="current"} 1
-ethereum_network_attestations_overdue{REPLICA} 50
+ethereum_chain_head_slot{REPLICA} 3218
+ethereum_chain_settled_epoch{REPLICA} 98
+ethereum_network_attestations_overdue{REPLICA} 750
 ethereum_network_active_validators{REPLICA} 1000
 `
 
@@ -103,7 +106,7 @@ func TestAnswers(t *testing.T) {
 		{"restart before a proposal, in the sync committee", s.restart(), "all", "all", []string{`{group="all", group_by="all"} 3`}},
 		{"restart in the sync committee", s.restart(), "client", "x", []string{`{group="x", group_by="client"} 1`}},
 		{"restart before a proposal", s.restart(), "client", "y", []string{`{group="y", group_by="client"} 2`}},
-		{"network in trouble", s.networkOverdue(), "all", "all", []string{`{} 0.05`}},
+		{"network in trouble", s.networkOverdue(), "all", "all", []string{`{} 0.5`}},
 		{"nothing to sum up", sum(hourly, time.Hour), "all", "all", nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

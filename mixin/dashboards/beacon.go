@@ -184,7 +184,7 @@ func chainState(c mixin.Config, s selectors) section {
 				digits(2).marks(at(n.ParticipationLow, red))),
 		line(8,
 			newGraph("Network's attestations overdue",
-				fmt.Sprintf("Share of all active validators with an attestation that is at least 3 slots old and not included. Above %s nobody is called down: the network is in trouble.", percent(c.Alerts.Validators.NetworkTrouble)),
+				fmt.Sprintf("Share of all attestations of the last epoch or two that are at least 3 slots old and not included. Above %s nobody is called down: the network is in trouble.", percent(c.Alerts.Validators.NetworkTrouble)),
 				unitRatio, over(s.networkOverdue(), s.legend("overdue"))).
 				digits(2).from(0).marks(at(c.Alerts.Validators.NetworkTrouble, red)),
 			newGraph("Reorgs",

@@ -48,7 +48,7 @@ func overview(c mixin.Config) definition {
 						unitCount, now(s.once(s.group("ethereum_group_attestations_overdue")), s.legend("overdue"))).
 						base(green, at(1, yellow), at(float64(c.Alerts.Validators.GroupDownMinimum)+1, orange)),
 					newStat("Network's attestations overdue",
-						"Share of the whole network's active validators with an attestation that is at least 3 slots old and not included. When this is high, the network is in trouble, not the group.",
+						"Share of the whole network's attestations of the last epoch or two that are at least 3 slots old and not included. When this is high, the network is in trouble, not the group.",
 						unitRatio, now(s.networkOverdue(), s.legend("overdue"))).
 						digits(2).base(green, at(c.Alerts.Validators.NetworkTrouble/2, yellow), at(c.Alerts.Validators.NetworkTrouble, red)),
 					newStat("Slashed",
@@ -108,10 +108,20 @@ func (s selectors) untilProposal() string {
 	return "clamp_min(" + s.once(s.group("ethereum_group_next_proposal_timestamp_seconds")) + " - time(), 0)"
 }
 
-// networkOverdue is the share of the network's active validators whose attestation is
-// overdue.
+// networkOverdue is the share of the network's attestations, of those that could be
+// overdue, that is.
 func (s selectors) networkOverdue() string {
-	return ratio(s.once(s.chain("ethereum_network_attestations_overdue")), s.once(s.chain("ethereum_network_active_validators")))
+	return ratio(s.once(s.chain("ethereum_network_attestations_overdue")), s.once(s.chain("ethereum_network_active_validators"))) +
+		" / " + s.overdueEpochs()
+}
+
+// overdueEpochs is how many attestations of a validator are overdue when none is
+// included, from 1 to 2: those of epochs that have not settled and of slots at least 3
+// slots before the head.
+func (s selectors) overdueEpochs() string {
+	epoch := s.c.Chain.SlotsPerEpoch
+	return fmt.Sprintf("((%s - %d * %s - %d) / %d)",
+		s.once(s.chain("ethereum_chain_head_slot")), epoch, s.once(s.chain("ethereum_chain_settled_epoch")), epoch+2, epoch)
 }
 
 // lost is the share of all votes of the last hour that was lost, by cause.
@@ -174,13 +184,14 @@ func worstGroups(c mixin.Config, s selectors) *panel {
 	active := "sum without (status) (" + byGroup("ethereum_group_validators", `status=~"active_.*"`) + ")"
 	warn, good := c.Dashboards.EffectivenessWarn, c.Dashboards.EffectivenessGood
 	return newTable("Worst groups",
-		fmt.Sprintf("The %d groups of the chosen label with the lowest own-fault effectiveness over a day. Down is the share of active validators with an overdue attestation; budget is what is left of the error budget for %s of %s effectiveness, negative when overdrawn. Empty until rules have recorded an hour.",
+		fmt.Sprintf("The %d groups of the chosen label with the lowest own-fault effectiveness over a day. Overdue is the share of attestations of the last epoch or two that are at least 3 slots old and not included; budget is what is left of the error budget for %s of %s effectiveness, negative when overdrawn. Empty until rules have recorded an hour.",
 			worst, mixin.Duration(c.Objective.Period), percent(c.Objective.Effectiveness)),
 		label("group", "Group").linked("Look at this group",
 			s.link(mixin.OverviewDashboard, "${group_by:queryparam}", "var-group=${__value.raw}")),
 		value("Own-fault effectiveness", unitRatio, these(own)).digits(2).coloured(red, at(warn, yellow), at(good, green)),
 		value("Effectiveness", unitRatio, these(s.recorded(rules.Ratio(mixin.Group, rules.Effectiveness, rules.Day), `group_by="$group_by"`))).digits(2),
-		value("Down", unitRatio, these(ratio(byGroup("ethereum_group_attestations_overdue"), active))).
+		value("Overdue", unitRatio, these(ratio(byGroup("ethereum_group_attestations_overdue"), active)+
+			" / ignoring (group_by, group) group_left () "+s.overdueEpochs())).
 			digits(1).coloured(green, at(c.Alerts.Validators.GroupDownShare/2, yellow), at(c.Alerts.Validators.GroupDownShare, red)),
 		value("Budget left", unitRatio, these(s.recorded(rules.BudgetRemaining(c.Objective.Period), `group_by="$group_by"`))).
 			digits(1).coloured(red, at(0, yellow), at(0.5, green)),
