@@ -36,7 +36,7 @@ func run(args []string, out io.Writer) error {
 		return err
 	}
 	chart := folder{filepath.Join(*root, "deploy/helm/validator-monitor/files"), copies, func(name string) bool {
-		return !strings.HasPrefix(name, "mixin/") && !strings.HasPrefix(name, "prometheus/")
+		return name == "postgres/20-superuser.sql" // the chart's own
 	}}
 	// The chart is rendered with the copies, so they come first.
 	stale, err := chart.sync(*check)
@@ -127,7 +127,10 @@ func chartFiles(root string) (map[string][]byte, error) {
 		files[to] = text
 		return err
 	}
-	err := read("deploy/prometheus/remote-write.yml", "prometheus/remote-write.yml")
+	err := errors.Join(
+		read("deploy/prometheus/remote-write.yml", "prometheus/remote-write.yml"),
+		read("deploy/compose/postgres/10-roles.sh", "postgres/10-roles.sh"),
+	)
 	for _, preset := range []string{"operator", "solo"} {
 		from, to := "mixin/generated/"+preset+"/", "mixin/"+preset+"/"
 		for _, name := range []string{"alerts.yaml", "recording-rules.yaml", "alertmanager.yaml"} {

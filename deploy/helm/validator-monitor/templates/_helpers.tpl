@@ -144,6 +144,8 @@ imagePullPolicy: {{ .root.Values.image.pullPolicy }}
   valueFrom:
     resourceFieldRef:
       resource: limits.memory
+      # What the API server fills in; left out, whoever compares finds a difference.
+      divisor: "0"
 {{- end }}
 
 {{- define "vm.probe" -}}
@@ -292,4 +294,12 @@ files/mixin/{{ .Values.mixin.preset }}
     - {port: {{ . }}, protocol: UDP}
     - {port: {{ . }}, protocol: TCP}
     {{- end }}
+{{- end }}
+
+{{/*
+A file's text in a block scalar: the same bytes when it is read. Takes text, which ends in one newline, and indent. Empty lines
+stay empty.
+*/}}
+{{- define "vm.text" -}}
+{{- regexReplaceAll "(?m)^ +$" (.text | trimSuffix "\n" | indent .indent) "" | printf "\n%s" }}
 {{- end }}
