@@ -200,6 +200,9 @@ func TestMemoryIsBounded(t *testing.T) {
 		"a series of labels":     {v1, snappy.Encode(nil, protowire.AppendBytes(protowire.AppendTag(nil, 1, protowire.BytesType), []byte(strings.Repeat(string(label), full/2-10)))), true},
 		"zeros":                  {v1, snappy.Encode(nil, make([]byte, full)), false},
 		"claims only":            {v1, protowire.AppendVarint(nil, full), false},
+		// New series, whose labels are six times as long in the JSON that Postgres gets.
+		"labels that are stored":   {v1, snappy.Encode(nil, message(v1, escaped(full)...)), true},
+		"labels that are stored 2": {v2, snappy.Encode(nil, message(v2, escaped(full)...)), true},
 	}
 	defer debug.SetGCPercent(debug.SetGCPercent(25))
 	runtime.GC()
@@ -240,6 +243,19 @@ func TestMemoryIsBounded(t *testing.T) {
 	} else {
 		t.Logf("%d MiB at the peak", used>>20)
 	}
+}
+
+// escaped are new series with so many bytes of labels, nearly.
+func escaped(size int) (all []series) {
+	text := strings.Repeat("\x01", 4000)
+	var more []string
+	for i := range 90 {
+		more = append(more, fmt.Sprint("label", i), text)
+	}
+	for i := range size / (90 * (len(text) + 50)) {
+		all = append(all, expected(i, 15, more...))
+	}
+	return all
 }
 
 // heap is the size of all objects, those included that are not yet freed.

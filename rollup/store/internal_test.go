@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -158,5 +160,34 @@ func TestNamesOfPartitions(t *testing.T) {
 	}
 	if got := (month{2026, 12}).next(); got != (month{2027, 1}) {
 		t.Errorf("after December comes %v", got)
+	}
+}
+
+func TestSeriesAreMadeInPartsOfBoundedLabels(t *testing.T) {
+	of := func(bytes ...int) (samples []*sample) {
+		for _, n := range bytes {
+			samples = append(samples, &sample{labels: []Label{{"x", strings.Repeat("y", n-1)}}})
+		}
+		return samples
+	}
+	for _, tc := range []struct {
+		bytes, want []int
+	}{
+		{nil, []int{0}},
+		{[]int{5}, []int{1}},
+		{[]int{50}, []int{1}},
+		{[]int{5, 5}, []int{2}},
+		{[]int{5, 5, 1, 9, 50, 1, 1, 50}, []int{2, 2, 1, 2, 1}},
+	} {
+		samples := of(tc.bytes...)
+		var got []int
+		var all []*sample
+		for _, part := range byLabels(samples, 10) {
+			got = append(got, len(part))
+			all = append(all, part...)
+		}
+		if !slices.Equal(got, tc.want) || !slices.Equal(all, samples) {
+			t.Errorf("%d: parts of %d, want %d", tc.bytes, got, tc.want)
+		}
 	}
 }

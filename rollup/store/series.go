@@ -155,18 +155,20 @@ func (s *Store) resolve(ctx context.Context, tx pgx.Tx, m *memory, samples []*sa
 		if missing, err = s.lookUpSeries(ctx, tx, missing, made); err != nil {
 			return nil, err
 		}
-		err := isolate(missing, func(part []*sample) error {
-			return pgx.BeginFunc(ctx, tx, func(tx pgx.Tx) error { return s.makeSeries(ctx, tx, part, made) })
-		}, func(refused *sample, err error) {
-			delete(made, refused.hash)
-			for _, sample := range samples {
-				if sample.hash == refused.hash {
-					sample.reject(ReasonDatabase, fmt.Errorf("series %s: %w", nameOf(sample.labels), err))
+		for _, part := range byLabels(missing, labelsAtOnce) {
+			err := isolate(part, func(part []*sample) error {
+				return pgx.BeginFunc(ctx, tx, func(tx pgx.Tx) error { return s.makeSeries(ctx, tx, part, made) })
+			}, func(refused *sample, err error) {
+				delete(made, refused.hash)
+				for _, sample := range samples {
+					if sample.hash == refused.hash {
+						sample.reject(ReasonDatabase, fmt.Errorf("series %s: %w", nameOf(sample.labels), err))
+					}
 				}
+			})
+			if err != nil {
+				return nil, err
 			}
-		})
-		if err != nil {
-			return nil, err
 		}
 	}
 	for _, sample := range samples {
@@ -175,6 +177,27 @@ func (s *Store) resolve(ctx context.Context, tx pgx.Tx, m *memory, samples []*sa
 		}
 	}
 	return made, nil
+}
+
+// labelsAtOnce bounds the bytes of the labels of series that one statement makes: as JSON
+// they can be six times as long, and they are copied on their way to Postgres.
+const labelsAtOnce = 256 << 10
+
+// byLabels divides samples, in their order, into parts whose labels have so many bytes at
+// most, or which are a single sample.
+func byLabels(samples []*sample, most int) (parts [][]*sample) {
+	begin, bytes := 0, 0
+	for i, sample := range samples {
+		size := 0
+		for _, label := range sample.labels {
+			size += len(label.Name) + len(label.Value)
+		}
+		if bytes += size; bytes > most && i > begin {
+			parts = append(parts, samples[begin:i])
+			begin, bytes = i, size
+		}
+	}
+	return append(parts, samples[begin:])
 }
 
 func lockForSeries(ctx context.Context, tx pgx.Tx) error {
