@@ -17,7 +17,7 @@ random() { LC_ALL=C tr -dc 'A-Za-z0-9' </dev/urandom | head -c 40; }
 keep() {
   if [ ! -e "$1" ]; then
     printf '%s' "$2" >".$1.new"
-    chmod 444 ".$1.new"
+    chmod 644 ".$1.new"
     mv ".$1.new" "$1"
   fi
 }

@@ -38,28 +38,25 @@ func composeProfiles() map[string][]string {
 	}
 }
 
-// composed is the stack of a profile as Compose sees it, with secrets that init.sh made and
-// settings beside those of .env.
+// composed is the stack of a profile as Compose sees it, with settings beside those of .env.
 type composed struct {
 	*types.Project
-	dir     string // of compose.yaml
-	secrets string // where init.sh put them
+	secrets string // folder of the secrets, for init.sh to make
 }
 
 func compose(t *testing.T, profile string, settings ...string) *composed {
 	t.Helper()
 	c := &composed{secrets: filepath.Join(t.TempDir(), "secrets")}
-	var err error
-	if c.dir, err = filepath.Abs(composeDir); err != nil {
+	dir, err := filepath.Abs(composeDir)
+	if err != nil {
 		t.Fatal(err)
 	}
-	initSecrets(t, c.secrets)
 	var profiles []string
 	if profile != "" {
 		profiles = []string{profile}
 	}
 	options, err := cli.NewProjectOptions(nil,
-		cli.WithWorkingDirectory(c.dir),
+		cli.WithWorkingDirectory(dir),
 		// Whoever runs the test has an environment of their own, which counts for nothing.
 		cli.WithEnv(append([]string{"SECRETS_DIR=" + c.secrets}, settings...)),
 		cli.WithEnvFiles(), cli.WithDotEnv,
@@ -192,6 +189,7 @@ func TestComposeFilesExist(t *testing.T) {
 	}
 	for _, preset := range []string{"solo", "operator"} {
 		c := compose(t, "*", "MIXIN_PRESET="+preset)
+		initSecrets(t, c.secrets)
 		for _, s := range c.Services {
 			for _, v := range s.Volumes {
 				if v.Type != types.VolumeTypeBind {
@@ -327,6 +325,7 @@ func TestComposeSimulationKeepsNothingWithRealData(t *testing.T) {
 
 func TestComposeShowsNoSecret(t *testing.T) {
 	c := compose(t, "*", "BEACON_URL=http://node:5052", "VALIDATORS=1,2")
+	initSecrets(t, c.secrets)
 	values := map[string]string{}
 	for name := range c.Secrets {
 		if text := readText(t, c.Secrets[name].File); text != "" && !strings.HasSuffix(name, "-url") {
@@ -387,7 +386,7 @@ func TestComposeSecretsAreMadeOnce(t *testing.T) {
 			return err
 		}
 		info, err := entry.Info()
-		if err == nil && info.Mode().Perm() != 0o444 {
+		if err == nil && info.Mode().Perm() != 0o644 {
 			t.Errorf("the mode of %s is %s", path, info.Mode())
 		}
 		first[entry.Name()] = readText(t, path)
@@ -441,7 +440,8 @@ func TestComposeExporterFlags(t *testing.T) {
 		{"solo", []string{"BEACON_URL=http://node:5052/?a=1&b=2"}, []string{"--beacon.url=http://node:5052/?a=1&b=2"}},
 		{"solo", []string{"VALIDATORS=1,5-9,0x93"}, []string{"--beacon.url=http://host.docker.internal:5052", "--validator=1,5-9,0x93"}},
 		{
-			"full", []string{"VALIDATORS=1", "EXPORTER_FLAGS=--beacon.url=http://other:5052 --log.level=debug"},
+			"full",
+			[]string{"VALIDATORS=1", "EXPORTER_FLAGS=--beacon.url=http://other:5052 --log.level=debug"},
 			[]string{"--beacon.url=http://host.docker.internal:5052", "--validator=1", "--counters.completed-windows=2", "--beacon.url=http://other:5052", "--log.level=debug"},
 		},
 	} {
@@ -463,6 +463,34 @@ func TestComposeExporterFlags(t *testing.T) {
 			t.Errorf("%s with %s: %q\nwant %q", c.profile, c.settings, got, c.want)
 		}
 	}
+}
+
+// Every flag of our programs is one that they have. `make e2e` starts them.
+func TestComposeFlagsExist(t *testing.T) {
+	flags := programFlags(t)
+	checked := 0
+	for _, s := range compose(t, "*", "VALIDATORS=1").Services {
+		for _, word := range append(slices.Clone([]string(s.Command)), s.HealthCheck.Test...) {
+			checked += checkFlag(t, flags[programOf(s.Name)], s.Name, word)
+		}
+	}
+	if checked < 10 {
+		t.Errorf("%d flags found", checked)
+	}
+}
+
+// checkFlag fails when word is a flag that is none of flags, which are nil for programs that
+// are not ours. It returns 1 for a flag.
+func checkFlag(t *testing.T, flags map[string]bool, where, word string) int {
+	t.Helper()
+	name, _, _ := strings.Cut(strings.TrimPrefix(word, "--"), "=")
+	if flags == nil || !strings.HasPrefix(word, "--") {
+		return 0
+	}
+	if !flags[name] {
+		t.Errorf("%s: there is no flag --%s", where, name)
+	}
+	return 1
 }
 
 // The queue of the stack is the one that is shipped for any Prometheus, and both
