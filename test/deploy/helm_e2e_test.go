@@ -138,25 +138,41 @@ func mustTemplate(t *testing.T, r rendering, more ...string) []object {
 	return objects
 }
 
-// definitions are the folders with the definitions of the kinds that the API server does
-// not bring: those of the Prometheus Operator and of External Secrets. Their modules are
-// pinned in tools/, and nothing of them is built.
-func definitions(t *testing.T) []string {
+// definitions is a folder with the definitions of the kinds that the API server does not
+// bring and that somebody may have here: those of the Prometheus Operator that say what to
+// scrape and when to alert, and External Secrets' own. Their modules are pinned in tools/,
+// and nothing of them is built.
+func definitions(t *testing.T) string {
 	t.Helper()
-	var dirs []string
-	for tool, within := range map[string]string{"prometheus-operator": "example/prometheus-operator-crd", "external-secrets": "config/crds/bases"} {
+	dir := t.TempDir()
+	for _, from := range []struct {
+		tool, within string
+		files        []string
+	}{
+		{"prometheus-operator", "example/prometheus-operator-crd", []string{
+			"monitoring.coreos.com_podmonitors.yaml", "monitoring.coreos.com_prometheusrules.yaml", "monitoring.coreos.com_servicemonitors.yaml",
+		}},
+		{"external-secrets", "config/crds/bases", []string{"external-secrets.io_externalsecrets.yaml"}},
+	} {
 		cmd := exec.CommandContext(t.Context(), "go", "mod", "download", "-json")
-		cmd.Dir = filepath.Join("../../tools", tool)
+		cmd.Dir = filepath.Join("../../tools", from.tool)
 		out, err := cmd.Output()
 		if err != nil {
-			t.Fatalf("download the module of %s: %v: %s", tool, err, out)
+			t.Fatalf("download the module of %s: %v: %s", from.tool, err, out)
 		}
 		var module struct{ Dir string }
-		if err := json.NewDecoder(bytes.NewReader(out)).Decode(&module); err != nil {
-			t.Fatalf("download the module of %s: %v", tool, err)
+		if err := json.Unmarshal(out, &module); err != nil {
+			t.Fatalf("download the module of %s: %v", from.tool, err)
 		}
-		dirs = append(dirs, filepath.Join(module.Dir, within))
+		for _, file := range from.files {
+			text, err := os.ReadFile(filepath.Join(module.Dir, from.within, file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(dir, file), text, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
-	slices.Sort(dirs)
-	return dirs
+	return dir
 }

@@ -40,13 +40,9 @@ func schemaVersions(t *testing.T) (oldest, newest string) {
 }
 
 // validate checks a file or folder against the schemas of a version of Kubernetes.
-func validate(t *testing.T, version string, definitions []string, path string) error {
+func validate(t *testing.T, version, definitions, path string) error {
 	t.Helper()
-	args := []string{"--version", version}
-	for _, dir := range definitions {
-		args = append(args, "--local-crds", dir)
-	}
-	out, err := exec.CommandContext(t.Context(), program(t, "kubectl-validate"), append(args, path)...).CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), program(t, "kubectl-validate"), "--version", version, "--local-crds", definitions, path).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("kubectl-validate --version %s: %w: %s", version, err, problems(out))
 	}
@@ -100,6 +96,35 @@ func TestChartIsValidForOldAndNewKubernetes(t *testing.T) {
 			}
 		})
 	}
+	// Of kinds that are not Kubernetes' own, too.
+	text, err := template(t, named(t, "external-secret"), serverVersion)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ old, new string }{
+		{"scrapeTimeout:", "scrapeTimout:"}, // ServiceMonitor
+		{"- alert:", "- alret:"},            // PrometheusRule
+		{"remoteRef:", "remoteReff:"},       // ExternalSecret
+		{"minReplicas:", "minReplica:"},     // HorizontalPodAutoscaler
+	} {
+		if c.old == "minReplicas:" {
+			if text, err = template(t, named(t, "production"), serverVersion); err != nil {
+				t.Fatal(err)
+			}
+		}
+		// The last: before that may be a file of rules in a ConfigMap.
+		i := strings.LastIndex(text, c.old)
+		if i < 0 {
+			t.Fatalf("there is no %q", c.old)
+		}
+		file := filepath.Join(t.TempDir(), "objects.yaml")
+		if err := os.WriteFile(file, []byte(text[:i]+c.new+text[i+len(c.old):]), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := validate(t, newest, crds, file); err == nil || !strings.Contains(err.Error(), "value provided for unknown field") {
+			t.Errorf("%s instead of %s: %v", c.new, c.old, err)
+		}
+	}
 	if _, err := template(t, rendering{}, "1.20"); err == nil || !strings.Contains(err.Error(), "kubeVersion") {
 		t.Errorf("for Kubernetes 1.20: %v", err)
 	}
@@ -134,6 +159,49 @@ func TestManifestsAreValidForOldAndNewKubernetes(t *testing.T) {
 			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 				t.Errorf("%s: %v, want %q", c.name, err, c.want)
 			}
+		}
+	}
+}
+
+func TestChartSaysWhatIsWrongWithValues(t *testing.T) {
+	standalone := named(t, "standalone")
+	for _, c := range []struct {
+		name string
+		r    rendering
+		set  []string
+		want string
+	}{
+		// By the schema.
+		{"a misspelt section", named(t, "default"), []string{"--set", "exportr.replicas=3"}, "additional properties 'exportr' not allowed"},
+		{"a misspelt key", named(t, "default"), []string{"--set", "exporter.replica=3"}, "at '/exporter': additional properties 'replica' not allowed"},
+		{"a misspelt key further down", named(t, "default"), []string{"--set", "networkPolicy.dns.port=53"}, "at '/networkPolicy/dns': additional properties 'port' not allowed"},
+		{"text for a number", named(t, "default"), []string{"--set", "exporter.replicas=three"}, "at '/exporter/replicas': got string, want integer"},
+		{"a number that is too small", named(t, "default"), []string{"--set", "exporter.replicas=-1"}, "at '/exporter/replicas': minimum"},
+		{"an unknown preset", named(t, "default"), []string{"--set", "mixin.preset=duo"}, "at '/mixin/preset': value must be one of 'operator', 'solo'"},
+		{"a beacon node that is no list", named(t, "default"), []string{"--set-string", "exporter.beacon.urls=http://beacon:5052"}, "at '/exporter/beacon/urls': got string, want array"},
+		// By the chart.
+		{"nothing said", rendering{}, nil, "no beacon node: set exporter.beacon.urls"},
+		{"no validators", rendering{}, []string{"--set", "exporter.beacon.urls={http://beacon:5052}"}, "no validators to watch: set validators or existingConfigMap in exporter.watch"},
+		{"two watch lists", named(t, "default"), []string{"--set", "exporter.watch.existingConfigMap=mine"}, "two watch lists: exporter.watch has both"},
+		{"shards and a watch list", named(t, "default"), []string{"--set", "exporter.shards[0].name=a,exporter.shards[0].existingConfigMap=a"}, "both exporter.shards and exporter.watch have validators"},
+		{"two shards of one name", named(t, "shards"), []string{"--set", "exporter.shards[1].name=a"}, "two shards are called a"},
+		{"no Secret", standalone, []string{"--set", "secrets.existingSecret="}, "no Secret: set secrets.existingSecret"},
+		{"two who make the Secret", named(t, "external-secret"), []string{"--set", "secrets.values.db-url=x"}, "would both make the Secret"},
+		{"no store", named(t, "external-secret"), []string{"--set", "secrets.externalSecret.store.name="}, "secrets.externalSecret.store.name is empty"},
+		{"a secret that is needed", standalone, []string{"--set", "secrets.values.postgres-password=x"}, "secrets.values has no db-url"},
+		{"a database for nobody", standalone, []string{"--set", "rollup.enabled=false"}, "postgres.enabled is of no use without rollup.enabled"},
+		{"a receiver without windows", standalone, []string{"--set", "exporter.completedWindows=0"}, "exporter.completedWindows is 0"},
+		{"Grafana without Prometheus", standalone, []string{"--set", "prometheus.enabled=false"}, "grafana.enabled has no Prometheus to read"},
+		{"Alertmanager without Prometheus", standalone, []string{"--set", "prometheus.enabled=false,grafana.enabled=false"}, "alertmanager.enabled has no Prometheus to hear from"},
+	} {
+		_, err := template(t, c.r, serverVersion, c.set...)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", c.name, err, c.want)
+			continue
+		}
+		// What the chart itself says is the end of one line: no list of templates that led there, no second line.
+		if line := err.Error()[strings.Index(err.Error(), c.want):]; strings.Contains(strings.TrimSpace(strings.ReplaceAll(line, "Use --debug flag to render out invalid YAML", "")), "\n") {
+			t.Errorf("%s is said in more than a line:\n%s", c.name, err)
 		}
 	}
 }
