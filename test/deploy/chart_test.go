@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -187,48 +186,6 @@ func TestKubePrometheusStackSendsWhatRemoteWriteSays(t *testing.T) {
 	got[0].(map[string]any)["url"] = want[0].(map[string]any)["url"]
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("remoteWrite:\n%v\nwant deploy/prometheus/remote-write.yml:\n%v", got, want)
-	}
-}
-
-// Whoever applies the template after filling it in must have said everything that pods wait for.
-func TestManifestsTemplateHasEveryKeyOfTheSecret(t *testing.T) {
-	template, err := decodeObjects([]byte(readFile(t, manifestsDir+"/secret-template.yaml")))
-	if err != nil || len(template) != 1 {
-		t.Fatalf("%d objects, %v", len(template), err)
-	}
-	for key, value := range template[0].StringData {
-		if value != "" {
-			t.Errorf("%s has a value", key)
-		}
-	}
-	used := map[string]bool{}
-	all, err := pods(manifests(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, p := range all {
-		for _, v := range p.spec.Volumes {
-			_, _, source := volume(v)
-			secrets := []any{source}
-			for _, s := range asList(source["sources"]) {
-				secrets = append(secrets, s.(map[string]any)["secret"])
-			}
-			for _, s := range secrets {
-				secret, _ := s.(map[string]any)
-				if secret["secretName"] != template[0].Metadata.Name && secret["name"] != template[0].Metadata.Name {
-					continue
-				}
-				if len(asList(secret["items"])) == 0 {
-					t.Errorf("%s mounts the whole Secret", p)
-				}
-				for _, item := range asList(secret["items"]) {
-					used[item.(map[string]any)["key"].(string)] = true
-				}
-			}
-		}
-	}
-	if got, want := slices.Sorted(maps.Keys(template[0].StringData)), slices.Sorted(maps.Keys(used)); !slices.Equal(got, want) {
-		t.Errorf("the template has %q, pods mount %q", got, want)
 	}
 }
 
