@@ -55,9 +55,9 @@ func prepareStack(t *testing.T, profile string, elsewhere map[string]string, set
 		addresses: maps.Clone(elsewhere), running: map[string]*devnet.Program{},
 	}
 	initSecrets(t, s.secrets)
-	s.programs = map[string]string{"/bin/promtool": tool(t, "promtool"), "/bin/amtool": tool(t, "amtool")}
+	s.programs = map[string]string{"/bin/promtool": program(t, "promtool"), "/bin/amtool": program(t, "amtool")}
 	for _, name := range []string{"prometheus", "alertmanager"} {
-		s.programs[name] = tool(t, name)
+		s.programs[name] = program(t, name)
 	}
 	built := buildPrograms(t)
 	for _, name := range []string{"validator-exporter", "validator-rollup", "chainsim"} {
@@ -97,19 +97,6 @@ func prepareStack(t *testing.T, profile string, elsewhere map[string]string, set
 		}
 	}
 	return s
-}
-
-// tool is the path of a program from bin/tools.
-func tool(t *testing.T, name string) string {
-	t.Helper()
-	path, err := filepath.Abs(filepath.Join(tree, "bin", "tools", name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(path); err != nil {
-		t.Fatalf("%s is missing: run make tools", path)
-	}
-	return path
 }
 
 // buildPrograms compiles the programs of this tree, as the image does.
