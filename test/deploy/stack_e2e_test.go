@@ -115,8 +115,11 @@ func (s *stack) is(service types.ServiceConfig, program string) bool {
 	return programOf(service.Name) == program
 }
 
-// address translates name:port as a service uses it.
+// address translates name:port as a service uses it. Before addresses are given out it stays.
 func (s *stack) address(of types.ServiceConfig, address string) (string, error) {
+	if s.addresses == nil {
+		return address, nil
+	}
 	host, port, _ := strings.Cut(address, ":")
 	if host == "" || host == "localhost" || host == "127.0.0.1" {
 		address = "127.0.0.1/" + of.Name + ":" + port
