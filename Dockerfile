@@ -5,6 +5,8 @@
 # certificates at their usual place, and nothing else. A tag can be moved: where that matters, give both with a digest.
 ARG BUILDER_IMAGE=golang:1.26.8-bookworm
 ARG RUNTIME_IMAGE=scratch
+# That of the file VERSION, which labels cannot read; the build fails where the two differ.
+ARG VERSION=0.1.0
 
 # The compiler runs on the machine's own platform and compiles for the image's: nothing is emulated.
 FROM --platform=$BUILDPLATFORM ${BUILDER_IMAGE} AS build
@@ -21,7 +23,7 @@ COPY go.mod go.sum ./
 RUN --mount=type=cache,target=/go/pkg/mod go mod download
 
 COPY . .
-ARG VERSION=0.1.0
+ARG VERSION
 ARG REVISION=unknown
 ARG BRANCH=unknown
 # As in the label, 2026-01-31T12:00:00Z; the commands show it as 20260131-12:00:00.
@@ -41,9 +43,10 @@ RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache
 # What all images have: certificates to trust, the licence, and a user that owns nothing.
 FROM ${RUNTIME_IMAGE} AS runtime
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
-COPY LICENSE /LICENSE
+# Not with the mode that a checkout happens to have.
+COPY --chmod=444 LICENSE /LICENSE
 USER 10001:10001
-ARG VERSION=0.1.0
+ARG VERSION
 ARG REVISION=unknown
 ARG CREATED
 LABEL org.opencontainers.image.source="https://github.com/ethereum-validator-monitor/validator-monitor" \
