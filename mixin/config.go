@@ -151,6 +151,11 @@ type ValidatorThresholds struct {
 	BelowNetwork float64 `yaml:"below_network"`
 	// ParticipationLow: share of attestations, over the last hour, not missed by own fault.
 	ParticipationLow float64 `yaml:"participation_low"`
+	// LostMinimum: attestations' worth of votes that must be lost by own fault before an
+	// alert on effectiveness, participation or the error budget fires, over the range that
+	// it looks at. In a small group, or soon after the installation, a single attestation
+	// is a large share.
+	LostMinimum float64 `yaml:"lost_minimum"`
 	// MissedStreak: missed attestations in a row (settled epochs, 1 to 8) that make a
 	// validator count as down.
 	MissedStreak int `yaml:"missed_streak"`
@@ -431,6 +436,7 @@ func (a Alerts) validate(v *validation, c Config) {
 	v.check(t.EffectivenessCritical < t.EffectivenessLow, "alerts.validators.effectiveness_critical %v: must be below effectiveness_low", t.EffectivenessCritical)
 	v.share("alerts.validators.below_network", t.BelowNetwork)
 	v.share("alerts.validators.participation_low", t.ParticipationLow)
+	v.check(t.LostMinimum >= 1, "alerts.validators.lost_minimum %v: must be at least 1", t.LostMinimum)
 	v.check(t.MissedStreak >= 2 && t.MissedStreak <= 8, "alerts.validators.missed_streak %d: must be from 2 to 8, as far as the exporter counts", t.MissedStreak)
 	v.share("alerts.validators.group_down_share", t.GroupDownShare)
 	v.check(t.GroupDownMinimum >= 1, "alerts.validators.group_down_minimum %d: must be positive", t.GroupDownMinimum)

@@ -17,7 +17,8 @@ func Solo() Config {
 }
 
 // Operator is for many keys: shares of a group, weighted by stake. One dead key among
-// thousands is work for the day; a group that is down wakes someone.
+// thousands is work for the day; a group that is down wakes someone. Groups may be small:
+// a group of one loses a tenth of an hour with one attestation, which is no outage.
 func Operator() Config {
 	c := base()
 	c.Preset = "operator"
@@ -32,6 +33,7 @@ func Operator() Config {
 	v.EffectivenessLow, v.EffectivenessCritical = 0.98, 0.95
 	v.BelowNetwork = 0.01
 	v.ParticipationLow = 0.99
+	v.LostMinimum = 2.5
 	v.GroupDownShare = 0.1
 	v.GroupDownMinimum = 3
 	c.Alerts.Proposals.SyncParticipationLow = 0.95
@@ -60,7 +62,7 @@ func base() Config {
 			RunbookURL: "https://github.com/ethereum-validator-monitor/validator-monitor/blob/main/docs/runbooks/",
 			Validators: ValidatorThresholds{
 				EffectivenessLow: 0.85, EffectivenessCritical: 0.6, BelowNetwork: 0.02, ParticipationLow: 0.85,
-				MissedStreak: 3, GroupDownShare: 0.4, GroupDownMinimum: 2,
+				LostMinimum: 1.5, MissedStreak: 3, GroupDownShare: 0.4, GroupDownMinimum: 2,
 				BalanceRange: 6 * time.Hour, For: 10 * time.Minute, NetworkTrouble: 0.2,
 			},
 			Proposals: ProposalThresholds{Upcoming: 10 * time.Minute, SyncParticipationLow: 0.9, SyncMissing: 0.5},

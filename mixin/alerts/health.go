@@ -48,8 +48,9 @@ func (h health) effectivenessCritical() Alert {
 
 // effectiveness is what the two alerts have in common: all but the threshold.
 func (h health) effectiveness(threshold float64) Alert {
+	earned := h.ratio(rules.OwnEffectiveness, rules.Hour)
 	return Alert{
-		Expr: fmt.Sprintf("%s < %v", h.ratio(rules.OwnEffectiveness, rules.Hour), threshold),
+		Expr: fmt.Sprintf("%s < %v and %s", earned, threshold, h.enough(h.c.Level, "(1 - "+earned+")", rules.Hour)),
 		For:  h.c.Alerts.Validators.For,
 		Description: subject(h.c.Level) + " earned {{ $value | humanizePercentage }} of what the network let it earn with attestations" +
 			" over the last hour (threshold " + percent(threshold) + ").",
@@ -61,9 +62,10 @@ func (h health) effectiveness(threshold float64) Alert {
 
 func (h health) effectivenessBelowNetwork() Alert {
 	threshold := h.c.Alerts.Validators.BelowNetwork
+	below := "-" + h.chosen(rules.Difference(h.c.Level, rules.OwnEffectiveness, rules.Day))
 	a := Alert{
 		Name: "ValidatorEffectivenessBelowNetwork", Severity: mixin.Warning,
-		Expr:    fmt.Sprintf("-%s > %v", h.chosen(rules.Difference(h.c.Level, rules.OwnEffectiveness, rules.Day)), threshold),
+		Expr:    fmt.Sprintf("%s > %v and %s", below, threshold, h.enough(h.c.Level, below, rules.Day)),
 		For:     h.c.Alerts.Validators.For,
 		Summary: "Attestations earn less than the network's average, by own fault.",
 		Description: subject(h.c.Level) + " earned {{ $value | humanizePercentage }} less of what it could have earned with attestations" +
@@ -79,9 +81,10 @@ func (h health) effectivenessBelowNetwork() Alert {
 
 func (h health) participationLow() Alert {
 	threshold := h.c.Alerts.Validators.ParticipationLow
+	made := h.ratio(rules.OwnParticipation, rules.Hour)
 	a := Alert{
 		Name: "ValidatorParticipationLow", Severity: mixin.Warning,
-		Expr:    fmt.Sprintf("%s < %v", h.ratio(rules.OwnParticipation, rules.Hour), threshold),
+		Expr:    fmt.Sprintf("%s < %v and %s", made, threshold, h.enough(h.c.Level, "(1 - "+made+")", rules.Hour)),
 		For:     h.c.Alerts.Validators.For,
 		Summary: "Attestations are missing, by own fault.",
 		Description: subject(h.c.Level) + " made {{ $value | humanizePercentage }} of its attestations over the last hour," +

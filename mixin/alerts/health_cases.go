@@ -34,11 +34,34 @@ func (s scenario) stake(l mixin.Level, earned, achievable float64) []Series {
 	}
 }
 
+// few shows a level that owed n attestations in all, and lost them by its own fault.
+func (s scenario) few(l mixin.Level, n float64) []Series {
+	const stake = 32_000_000_000
+	return []Series{
+		s.of(l, "attestation_stake_possible_gwei_total", s.from(soon, 0, n*stake)),
+		s.of(l, "attestation_stake_achievable_gwei_total", s.from(soon, 0, n*stake)),
+		s.of(l, "attestation_stake_earned_gwei_total", s.constant(0)),
+		s.of(l, "attestations_expected_total", s.from(soon, 0, n)),
+		s.of(l, "attestations_included_total", s.constant(0)),
+		s.of(l, "attestation_votes_lost_total", s.from(soon, 0, n), "vote", "target", "cause", "missing"),
+	}
+}
+
+// soon is the step at which few attestations are lost.
+const soon = 2
+
+// tooFew is the highest number of attestations whose loss nobody is told of, fewest the
+// lowest that is told.
+func tooFew(c mixin.Config) float64 { return math.Ceil(c.Alerts.Validators.LostMinimum) - 1 }
+func fewest(c mixin.Config) float64 { return math.Floor(c.Alerts.Validators.LostMinimum) + 1 }
+
 func effectivenessCases(c mixin.Config, a Alert, threshold float64) []Case {
 	s := hours(c, 2*time.Hour)
 	low := threshold - hair
-	told := s.instance(c.Level, fmt.Sprintf(" earned %s of what the network let it earn with attestations over the last hour (threshold %s).",
-		percent(low), percent(threshold)))
+	told := func(x float64) Instance {
+		return s.instance(c.Level, fmt.Sprintf(" earned %s of what the network let it earn with attestations over the last hour (threshold %s).",
+			percent(x), percent(threshold)))
+	}
 
 	// Both replicas show the same, and are one alert.
 	replicas := s.stake(c.Level, low, 1)
@@ -49,8 +72,10 @@ func effectivenessCases(c mixin.Config, a Alert, threshold float64) []Case {
 	network := s.stake(c.Level, 1, 0.5)
 	return []Case{
 		// From the second sample on there is an increase.
-		s.fires("fires just below the threshold", a, 1, s.stake(c.Level, low, 1), told),
-		s.fires("fires once for two replicas", a, 1, replicas, told),
+		s.fires("fires just below the threshold", a, 1, s.stake(c.Level, low, 1), told(low)),
+		s.fires("fires once for two replicas", a, 1, replicas, told(low)),
+		s.fires("fires when few attestations are lost, and just enough", a, soon, s.few(c.Level, fewest(c)), told(0)),
+		s.silent("is silent when too few are lost, be it all", s.few(c.Level, tooFew(c))),
 		s.silent("is silent just above the threshold", s.stake(c.Level, threshold+hair, 1)),
 		s.silent("is silent when the network loses half of the votes", network),
 	}
@@ -69,6 +94,7 @@ func belowNetworkCases(c mixin.Config, a Alert) []Case {
 			s.instance(c.Level, fmt.Sprintf(" earned %s less of what it could have earned with attestations over the last day than the network as a whole (threshold %s).",
 				percent(below), percent(threshold)))),
 		s.silent("is silent just within the threshold", with(network-threshold+hair)),
+		s.silent("is silent when too few attestations are lost, be it all", append(s.few(c.Level, tooFew(c)), s.stake(mixin.Network, 1, 1)...)),
 		s.silent("is silent when the network is as bad", append(s.stake(c.Level, 0.5, 1), s.stake(mixin.Network, 0.5, 1)...)),
 	}
 }
@@ -89,6 +115,7 @@ func participationLowCases(c mixin.Config, a Alert) []Case {
 			s.instance(c.Level, fmt.Sprintf(" made %s of its attestations over the last hour, not counting those that the network lost (threshold %s).",
 				percent(threshold-hair), percent(threshold)))),
 		s.silent("is silent just above the threshold", missed(1-threshold-hair, 0)),
+		s.silent("is silent when too few are missed, be it all", s.few(c.Level, tooFew(c))),
 		s.silent("is silent when the network loses half of the attestations", missed(0, 0.5)),
 	}
 }

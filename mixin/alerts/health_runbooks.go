@@ -35,7 +35,8 @@ protocol's weights of source, target and head votes. Votes that nobody could hav
 slot lost too, are not counted: what is lost here is the validators' own loss. The counters know settled epochs only, so the
 alert is two epochs late at least, and after a repair it takes up to an hour until it resolves.
 
-With a single validator one missed attestation is about a tenth of an hour.`,
+With a single validator one missed attestation is about a tenth of an hour. So that it is not told as an outage, the votes lost
+must also be worth more than a few attestations, as the condition above says.`,
 		Impact: `
 Lost rewards, and a penalty for each source and target vote that is missing or wrong. Nothing that cannot be made good; but
 the same cause often ends in validators that are down.`,

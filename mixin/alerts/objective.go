@@ -44,7 +44,9 @@ func (b budget) burnSlow() Alert {
 func (b budget) burn(pairs []mixin.Burn) Alert {
 	var conditions, thresholds []string
 	for _, p := range pairs {
-		conditions = append(conditions, fmt.Sprintf("%s > %v and %s > %v", b.rate(p.Long), p.Factor, b.rate(p.Short), p.Factor))
+		lost := fmt.Sprintf("%s * (1 - %v)", b.rate(p.Long), b.c.Objective.Effectiveness)
+		conditions = append(conditions, fmt.Sprintf("%s > %v and %s > %v and %s",
+			b.rate(p.Long), p.Factor, b.rate(p.Short), p.Factor, b.enough(mixin.Group, lost, p.Long)))
 		thresholds = append(thresholds, burnThreshold(p))
 	}
 	return Alert{

@@ -51,6 +51,7 @@ func burnCases(c mixin.Config, a Alert, pairs []mixin.Burn) []Case {
 		s.fires("fires when the budget burns just faster than the threshold", a, from, burning(more*slowest.Factor),
 			s.labelled(description+").", s.names(mixin.Group)...)),
 		s.silent("is silent when it burns just slower", burning(slowest.Factor/more)),
+		s.silent("is silent when too few attestations are lost, be it all", s.few(mixin.Group, tooFew(c))),
 		{
 			Name: "is silent when the loss is over", Step: over.step, Input: past, Silent: []time.Duration{over.at(over.steps)},
 		},

@@ -43,6 +43,21 @@ func (q queries) chosen(recorded string) string {
 	return recorded
 }
 
+// enough holds when a share of what was due over a range, lost by own fault, is worth more
+// than a few attestations. It is of the level's series, and of the groups that alerts
+// look at.
+func (q queries) enough(l mixin.Level, share string, over time.Duration) string {
+	due := rules.Increase(l, "attestations_expected")
+	if l == mixin.Group {
+		due += "{" + q.groups() + "}"
+	}
+	if over > rules.Hour {
+		// Until the first whole hour is over, the last one is all there is.
+		due = fmt.Sprintf("(sum_over_time(%s[%s:1h]) or %s)", due, mixin.Duration(over), due)
+	}
+	return fmt.Sprintf("%s * %s > %v", share, due, q.c.Alerts.Validators.LostMinimum)
+}
+
 // once takes replicas together: it is the highest of what they say. Labels in more are
 // dropped as well.
 func (q queries) once(query string, more ...string) string {

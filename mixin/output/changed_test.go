@@ -34,7 +34,7 @@ func changed() mixin.Config {
 			Labels:     map[string]string{"team": "staking"},
 			Severities: map[string]mixin.Severity{"ValidatorSlashed": mixin.Warning, "BeaconPeersLow": mixin.Info},
 			Validators: mixin.ValidatorThresholds{
-				EffectivenessLow: 0.963, EffectivenessCritical: 0.713, BelowNetwork: 0.037, ParticipationLow: 0.923, MissedStreak: 4,
+				EffectivenessLow: 0.963, EffectivenessCritical: 0.713, BelowNetwork: 0.037, ParticipationLow: 0.923, LostMinimum: 4.5, MissedStreak: 4,
 				GroupDownShare: 0.27, GroupDownMinimum: 5, BalanceRange: 7 * time.Hour, For: 13 * time.Minute, NetworkTrouble: 0.23,
 			},
 			Proposals: mixin.ProposalThresholds{Upcoming: 17 * time.Minute, SyncParticipationLow: 0.87, SyncMissing: 0.63},
