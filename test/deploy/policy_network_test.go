@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"go.yaml.in/yaml/v3"
 )
 
 // The network policies of a rendering, evaluated as a cluster does: which pod may speak to
@@ -238,11 +236,7 @@ func newNetwork(objects []object) (*network, error) {
 			var policy struct {
 				Spec networkPolicy `yaml:"spec"`
 			}
-			text, err := yaml.Marshal(o.doc)
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", o, err)
-			}
-			if err := yaml.Unmarshal(text, &policy); err != nil {
+			if err := o.node.Decode(&policy); err != nil {
 				return nil, fmt.Errorf("%s: %w", o, err)
 			}
 			policy.Spec.name, policy.Spec.namespace = o.Metadata.Name, o.Metadata.Namespace

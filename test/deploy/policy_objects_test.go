@@ -29,7 +29,8 @@ type object struct {
 	StringData                   map[string]string `yaml:"stringData"`
 	AutomountServiceAccountToken *bool             `yaml:"automountServiceAccountToken"`
 
-	doc map[string]any
+	doc  map[string]any
+	node *yaml.Node
 }
 
 func (o object) String() string { return o.Kind + "/" + o.Metadata.Name }
@@ -71,6 +72,7 @@ func decodeObjects(text []byte) ([]object, error) {
 		if o.APIVersion == "" || o.Kind == "" || o.Metadata.Name == "" {
 			return nil, fmt.Errorf("line %d: an object without apiVersion, kind or name", node.Line)
 		}
+		o.node = &node
 		objects = append(objects, o)
 	}
 }
@@ -257,17 +259,35 @@ func pods(objects []object) ([]pod, error) {
 			}
 			continue
 		}
-		text, err := yaml.Marshal(o.at(keys...))
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", o, err)
-		}
-		var template struct {
+		type podTemplate struct {
 			Metadata struct {
 				Labels map[string]string `yaml:"labels"`
 			} `yaml:"metadata"`
 			Spec podSpec `yaml:"spec"`
 		}
-		if err := yaml.Unmarshal(text, &template); err != nil {
+		var outer struct {
+			Spec struct {
+				Template    podTemplate `yaml:"template"`
+				JobTemplate struct {
+					Spec struct {
+						Template podTemplate `yaml:"template"`
+					} `yaml:"spec"`
+				} `yaml:"jobTemplate"`
+			} `yaml:"spec"`
+		}
+		var template podTemplate
+		var err error
+		switch len(keys) {
+		case 0:
+			err = o.node.Decode(&template)
+		case 2:
+			err = o.node.Decode(&outer)
+			template = outer.Spec.Template
+		default:
+			err = o.node.Decode(&outer)
+			template = outer.Spec.JobTemplate.Spec.Template
+		}
+		if err != nil {
 			return nil, fmt.Errorf("%s: %w", o, err)
 		}
 		if len(template.Spec.Containers) == 0 {

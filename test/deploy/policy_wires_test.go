@@ -186,11 +186,7 @@ func (n *network) targets(service object, port int) (targets []target, _ error) 
 			} `yaml:"ports"`
 		} `yaml:"spec"`
 	}
-	text, err := yaml.Marshal(service.doc)
-	if err != nil {
-		return nil, err
-	}
-	if err := yaml.Unmarshal(text, &spec); err != nil {
+	if err := service.node.Decode(&spec); err != nil {
 		return nil, err
 	}
 	to := strconv.Itoa(port)
