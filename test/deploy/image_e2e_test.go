@@ -204,7 +204,7 @@ func (i *image) saysWhatItIs(t *testing.T, version, revision string) {
 		}
 	}
 
-	created := mustOutput(t, "env", "TZ=UTC", "git", "log", "-1", "--date=format-local:%Y-%m-%dT%H:%M:%SZ", "--format=%cd")
+	created := mustOutput(t, "env", "TZ=UTC", "git", "log", "-1", "--date=format-local:%Y-%m-%dT%H:%M:%SZ", "--format=%cd", revision)
 	for label, want := range map[string]string{
 		"title": i.name, "version": version, "revision": revision, "created": created, "licenses": "MIT",
 		"source": "https://github.com/ethereum-validator-monitor/validator-monitor",
