@@ -111,7 +111,7 @@ image: ## the images, with docker, podman or buildah; see scripts/image.sh for P
 
 .PHONY: image-test
 image-test: ## build the images and run them: user, read-only root, health check, size; BUILDER_IMAGE=local needs no registry
-	go test -tags e2e -v -count 1 -timeout 30m -run '^TestImage' ./test/deploy 2>&1 | $(SUMMARY)
+	go test -tags e2e -v -count 1 -timeout 30m -run '^TestImages$$' ./test/deploy 2>&1 | $(SUMMARY)
 
 .PHONY: deploy-check
 deploy-check: $(HELM) $(KUBERNETES) $(VALIDATE) $(PROMETHEUS) $(ALERTMANAGER) etcd ## the chart, the manifests and the programs' configuration: valid, hardened, taken by a real API server

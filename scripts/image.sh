@@ -10,6 +10,8 @@
 #
 # Several platforms make one tag with all of them: with docker that needs buildx and the containerd image store. To push,
 # use the engine's own push (for several platforms: docker push, podman manifest push --all).
+#
+# CI has no registry and no docker engine: podman with BUILDER_IMAGE=local is what is tested there, the rest is not.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
