@@ -115,7 +115,7 @@ image-test: ## build the images and run them: user, read-only root, health check
 
 .PHONY: deploy-check
 deploy-check: $(HELM) $(KUBERNETES) $(VALIDATE) $(PROMETHEUS) $(ALERTMANAGER) etcd ## the chart, the manifests and the programs' configuration: valid, hardened, taken by a real API server
-	go test -tags e2e -v -count 1 -timeout 20m -run '^Test(Charts?|Manifests|Cluster|KubePrometheusStack|Systemd)' ./test/deploy ./internal/kubernetes 2>&1 | $(SUMMARY)
+	go test -tags e2e -v -count 1 -timeout 20m -run '^Test(Charts?|Manifests|Cluster|Config|KubePrometheusStack|Systemd)' ./test/deploy ./internal/kubernetes 2>&1 | $(SUMMARY)
 
 ##### Third-party programs
 
