@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/ethereum-validator-monitor/validator-monitor/internal/program"
 )
 
 var (
@@ -17,7 +19,7 @@ var (
 
 // readHeaders reads a file of "Name: value" lines; blank lines and those that start
 // with # do not count. exposed tells whether every user of the machine can read
-// the file. Errors name the line but never what it holds: it may be a secret.
+// the file for no reason. Errors name the line but never what it holds: it may be a secret.
 func readHeaders(path string) (headers http.Header, exposed bool, err error) {
 	headers = http.Header{}
 	if path == "" {
@@ -50,5 +52,5 @@ func readHeaders(path string) (headers http.Header, exposed bool, err error) {
 		}
 		headers.Add(name, value)
 	}
-	return headers, info.Mode().Perm()&0o004 != 0, nil
+	return headers, program.Exposed(info), nil
 }

@@ -103,7 +103,7 @@ func (d *database) location(logger *slog.Logger) (string, error) {
 	if location == "" {
 		return "", fmt.Errorf("--db.url-file=%s: the file is empty", d.urlFile)
 	}
-	if info.Mode().Perm()&0o004 != 0 {
+	if program.Exposed(info) {
 		logger.Warn("The file with the database's URL can be read by every user of this machine; take that right away with chmod o-rwx", "file", d.urlFile)
 	}
 	return location, nil
