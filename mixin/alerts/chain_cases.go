@@ -33,23 +33,28 @@ func chainHeadStalledCases(c mixin.Config, a Alert) []Case {
 	limit, slot := c.Alerts.Network.HeadAge, c.Chain.SlotDuration
 	s := states(c, a)
 	const slots, from = 100_000, 2
+	confirmed := func(replica string, ago time.Duration) Series {
+		return s.on(replica, "ethereum_chain_snapshot_timestamp_seconds", s.rising(-ago.Seconds(), s.step.Seconds()))
+	}
 	// A node confirms the head all the time, however old it is.
 	of := func(replica string, behind float64) []Series {
 		return []Series{
+			confirmed(replica, 0),
 			s.on(replica, "ethereum_chain_slot", s.constant(slots)),
 			s.on(replica, "ethereum_chain_head_slot", s.from(from, slots, slots-behind)),
-			s.on(replica, "ethereum_chain_snapshot_timestamp_seconds", s.rising(0, s.step.Seconds())),
 		}
 	}
 	most := float64(limit / slot)
 	told := s.labelled(fmt.Sprintf("The newest block of mainnet that a beacon node follows is %s old (threshold %s).",
 		human(time.Duration(most+1)*slot), human(limit)))
 	// Nodes that do not answer confirm nothing.
-	down := of(first, 10*most)
-	down[2] = s.series("ethereum_chain_snapshot_timestamp_seconds", s.constant(-c.Alerts.Freshness.SnapshotStale.Seconds()))
+	slow, down := of(first, most+1), of(first, most+1)
+	slow[0] = confirmed(first, c.Alerts.Freshness.SnapshotStale-time.Second)
+	down[0] = confirmed(first, c.Alerts.Freshness.SnapshotStale)
 	return []Case{
 		s.fires("fires when the head is a slot older than it may be", a, from, of(first, most+1), told),
 		s.fires("fires once for two replicas", a, from, append(of(first, most+1), of("b", most+2)...), told),
+		s.fires("fires when a node still answers now and then", a, from, slow, told),
 		s.silent("is silent when the head is a slot younger", of(first, most)),
 		s.silent("is silent when a node of one replica follows the chain", append(of(first, 10*most), of("b", 0)...)),
 		s.silent("is silent when no node answers, which has alerts of its own", down),
