@@ -35,6 +35,13 @@ func TestCommandsOfTheDocumentationWork(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Fatal("it gives the commands a network of their own, in which they find what they need at the documented addresses: run it as root")
 	}
+	for program, of := range map[string]string{
+		"curl": "curl", "git": "git", "ip": "iproute2", "openssl": "openssl", "setpriv": "util-linux", "unshare": "util-linux",
+	} {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Fatalf("%v: apt-get install %s", err, of)
+		}
+	}
 	tree := copyTree(t)
 	for _, d := range guides(t) {
 		for _, name := range d.environments(t) {

@@ -261,6 +261,8 @@ await http://localhost:9093/-/ready
 `,
 		},
 		"cluster": {about: "a Kubernetes API server with the Prometheus Operator's CRDs and the namespace monitoring", cluster: true},
+		// For a second way to install the same in one page.
+		"another-cluster": {about: "like cluster, and empty again", cluster: true},
 	}
 }
 
