@@ -60,8 +60,10 @@ func overview(c mixin.Config) definition {
 						unitDuration, now(s.untilProposal(), s.legend("until"))).noValue("none known"),
 					alertsFiring(s),
 					newStat("Age of data",
-						"Time since a beacon node last confirmed the head that all of this is computed at. Below a slot or two is good; when it grows, all else here is old.",
-						unitSeconds, now("time() - "+s.once(s.chain("ethereum_chain_snapshot_timestamp_seconds")), s.legend("age"))).
+						"Time since a beacon node last confirmed the head that all of this is computed at, and the age of the head itself. Below a slot or two is good; when one grows, all else here is old.",
+						unitSeconds,
+						now("time() - "+s.once(s.chain("ethereum_chain_snapshot_timestamp_seconds")), s.legend("confirmed")),
+						now(s.headAge(), s.legend("head"))).named().
 						digits(0).base(green, at(c.Alerts.Freshness.SnapshotStale.Seconds(), yellow), at(c.Alerts.Freshness.SnapshotCritical.Seconds(), red)))),
 			newSection("Effectiveness and lost votes",
 				line(8,
@@ -83,6 +85,15 @@ func overview(c mixin.Config) definition {
 						"Share of the group's source, target and head votes of the last hour that earned nothing, by cause. Missing, late and wrong are its own; network is what nobody could have earned or most others lost too."),
 					lostVotes(over(s.lost(mixin.Network, s.recorded), "{{cause}}"), "Votes lost by the network",
 						"The same of all validators of the network: what is usual. The network's own share of missing votes is of validators that are down for good.")),
+				line(8,
+					newGraph("Attestation rewards",
+						"What the newest settled epoch's attestations brought the group, by component; negative is a penalty. Lost votes show as a dip, and as penalties for source and target. Absent where no beacon node serves rewards.",
+						unitGwei, over(s.once(s.group("ethereum_group_attestation_reward_gwei")), s.legend("{{component}}"))).steps(),
+					newGraph("Balance of the group",
+						"Sum of the balances of the group's validators, and of their effective balances, which is what they are paid for. A withdrawal is a step down; a slope down is penalties.",
+						unitETH,
+						over(eth(s.once(s.group("ethereum_group_balance_gwei"))), s.legend("balance")),
+						over(eth(s.once(s.group("ethereum_group_effective_balance_gwei"))), s.legend("effective"))).digits(3)),
 				line(4,
 					byRange(s, mixin.Group, rules.OwnEffectiveness, s.recordedGroup, c, "Own-fault effectiveness by range",
 						"Own-fault effectiveness of the group over 1 hour, 1 day, 7 days and 30 days. Ranges longer than the age of the installation are of what there is."),
@@ -101,6 +112,12 @@ func overview(c mixin.Config) definition {
 // statuses is the number of the chosen group's validators whose status matches.
 func (s selectors) statuses(pattern string) string {
 	return "sum without (status) (" + s.once(s.group("ethereum_group_validators", matches("status", pattern))) + ")"
+}
+
+// headAge is how old the newest head of any replica is, in seconds.
+func (s selectors) headAge() string {
+	return fmt.Sprintf("(%s - %s) * %v",
+		s.once(s.chain("ethereum_chain_slot")), s.once(s.chain("ethereum_chain_head_slot")), s.c.Chain.SlotDuration.Seconds())
 }
 
 // untilProposal is the number of seconds until the chosen group's next proposal.
