@@ -19,6 +19,8 @@ func onValidators(c mixin.Config) []Section {
 	return []Section{validatorHealth(c), proposals(c), objective(c), chain(c)}
 }
 
+// TestWhoIsBlamed also holds the names that people route and silence by: one that is
+// renamed or missing is a change for them.
 func TestWhoIsBlamed(t *testing.T) {
 	want := map[string]bool{
 		"ValidatorEffectivenessLow": true, "ValidatorEffectivenessCritical": true, "ValidatorEffectivenessBelowNetwork": true,
@@ -28,10 +30,19 @@ func TestWhoIsBlamed(t *testing.T) {
 		"ValidatorSyncCommitteeParticipationLow": true, "ValidatorSyncCommitteeMissing": true, "ValidatorSyncCommitteeUpcoming": false,
 		"ValidatorEffectivenessBudgetBurnFast": true, "ValidatorEffectivenessBudgetBurnSlow": true,
 		"ChainFinalityDelayed": false, "ChainHeadStalled": false, "ChainParticipationLow": false, "ChainReorgDeep": false, "ChainSlashing": false,
+		"BeaconAPIErrorRateHigh": false, "BeaconAPILatencyCritical": false, "BeaconAPILatencyHigh": false, "BeaconAPIRetriesExhausted": false,
+		"BeaconExecutionOffline": false, "BeaconHeadStalled": false, "BeaconNodeDown": false, "BeaconNodeOptimistic": false,
+		"BeaconNodeSyncing": false, "BeaconNodesAllDown": false, "BeaconNodesDisagree": false, "BeaconPeersLow": false,
+		"ValidatorCollectionFailing": false, "ValidatorConfigReloadFailed": false, "ValidatorExporterDown": false, "ValidatorSnapshotStale": false,
+		"ValidatorSnapshotStaleCritical": false, "ValidatorWindowIncomplete": false,
+		"RollupConflict": false, "RollupDown": false, "RollupLagging": false, "RollupPartitionMissing": false,
+		"RollupPoolExhausted": false, "RollupPoolLeak": false, "RollupWriteFailures": false, "RollupWritesSlow": false,
+		"CPUHigh": false, "CacheHitRateLow": false, "CacheOperationFailures": false, "FileDescriptorsHigh": false,
+		"GoroutineLeak": false, "MemoryCritical": false, "MemoryHigh": false,
 	}
 	for _, c := range mixin.Presets() {
 		got := map[string]bool{}
-		for _, s := range onValidators(c) {
+		for _, s := range Sections(c) {
 			for _, a := range s.Alerts {
 				got[a.Name] = a.Blames
 				if blames, ok := want[a.Name]; !ok || blames != a.Blames {

@@ -110,6 +110,11 @@ func proposalMissedCases(c mixin.Config, a Alert) []Case {
 	lost := append(settled.settled(mixin.Validator, at, 0, 0, index...), settled.status())
 	told1h := settled.fires("fires for an hour by the counters", a, at,
 		joined(settled.chain(1), settled.others(at, 3), lost), told(settled.scenario))
+	network := func(missing float64) []Series {
+		return joined(settled.chain(0), settled.others(1, 0)[:1], lost, []Series{
+			settled.of(mixin.Network, "blocks_proposed_total", settled.rising(0, settled.slots()*(1-missing))),
+		})
+	}
 	told1h.Silent = append(told1h.Silent, settled.at(at+settled.after(toldFor)+settled.after(a.KeepFiringFor)+2))
 
 	return []Case{
@@ -131,10 +136,10 @@ func proposalMissedCases(c mixin.Config, a Alert) []Case {
 		live.silent("is silent when the network has a run of empty slots", joined(live.stalls(run, from), own)),
 		settled.silent("is silent when a run of empty slots of the network settles",
 			joined(settled.stalls(steps, at-1), settled.others(at, empty), lost)),
+		settled.fires("fires when the network misses just less than the threshold", a, at,
+			network(c.Alerts.Validators.NetworkTrouble-hair), told(settled.scenario)),
 		settled.silent("is silent when the network misses more than the threshold, seen or not",
-			joined(settled.chain(0), settled.others(1, 0)[:1], lost, []Series{
-				settled.of(mixin.Network, "blocks_proposed_total", settled.rising(0, settled.slots()*(1-c.Alerts.Validators.NetworkTrouble-hair))),
-			})),
+			network(c.Alerts.Validators.NetworkTrouble+hair)),
 		live.silent("is silent about what only a hanging replica still shows",
 			joined(hung, live.chain(1), live.unsettled(mixin.Validator, from, 0, 0, index...), []Series{live.status()})),
 	}
