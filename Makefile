@@ -54,11 +54,12 @@ run: build ## the exporter on a simulated chain, or on BEACON_URL=… with VALID
 	@scripts/run.sh
 
 .PHONY: generate
-generate: $(HELM) ## rewrite what is generated: docs/metrics.md, mixin/generated, docs/runbooks, the chart's copies, deploy/kubernetes
+generate: $(HELM) ## rewrite what is generated: docs/metrics.md, mixin/generated, docs/runbooks, the chart's copies, deploy/kubernetes, the README's alerts
 	go run ./collector/catalog/cmd/catalog-docs > docs/metrics.md.new
 	mv docs/metrics.md.new docs/metrics.md
 	go run ./cmd/validator-mixin generate
 	go run ./deploy/render --helm $(HELM)
+	go test ./test/deploy -run TableOfAlerts -update-readme
 
 .PHONY: mixin-release
 mixin-release: ## the mixin's archive and its checksum, into dist/
@@ -96,7 +97,7 @@ e2e: tools postgres etcd ## real beacon nodes, Prometheus, Alertmanager and Kube
 	@# Compiled first: a chain of 2-second slots misses blocks while compilers have the processors.
 	go test -tags e2e -exec true $(E2E) > /dev/null
 	@# Images have a target of their own: image-test.
-	go test -tags e2e -v -count 1 -p 1 -timeout 40m -skip '^TestImage' $(E2E) 2>&1 | $(SUMMARY)
+	go test -tags e2e -v -count 1 -p 1 -timeout 40m -skip '^TestImages$$' $(E2E) 2>&1 | $(SUMMARY)
 	scripts/fuzz.sh $(FUZZTIME) 2>&1 | $(SUMMARY)
 
 .PHONY: bench
