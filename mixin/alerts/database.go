@@ -204,19 +204,27 @@ func rollupLagging(c mixin.Config) Alert {
 	window := time.Duration(c.Chain.WindowEpochs) * c.Chain.Epoch()
 	unfinal := fmt.Sprintf("%s - %s > %d", chain.once(chain.series("ethereum_chain_epoch")),
 		chain.once(chain.series("ethereum_chain_finalized_epoch")), c.Alerts.Network.FinalityEpochs)
+	newest, here := q.series("validator_rollup_newest_window_timestamp_seconds"), q.series("validator_rollup_pool_max")
+	// The next window ends two windows after the newest stored one begins. As long as none
+	// is stored there is no such time: then a receiver that has been there for as long
+	// counts, with the value 0.
+	due := mixin.Duration(2*window + r.Lagging)
+	never := fmt.Sprintf("0 * %s unless %s",
+		q.once(fmt.Sprintf("%s and %s offset %s", here, here, due)), q.once(fmt.Sprintf("count_over_time(%s[%s])", newest, due)))
 	a := Alert{
 		Name: "RollupLagging", Severity: mixin.Warning,
-		// The next window ends two windows after the newest stored one begins.
-		Expr: fmt.Sprintf("time() - %s - %s > %s unless on () (%s)",
-			q.once(q.series("validator_rollup_newest_window_timestamp_seconds")), seconds(2*window), seconds(r.Lagging), unfinal),
+		Expr: fmt.Sprintf("(time() - %s - %s > %s or %s) unless on () (%s)",
+			q.once(newest), seconds(2*window), seconds(r.Lagging), never, unfinal),
 		For: r.Range, Dashboard: mixin.RollupDashboard,
-		Summary:     "Finished windows do not reach the database.",
-		Description: fmt.Sprintf("The next window for {{ $labels.job }} ended {{ $value | humanizeDuration }} ago and is not stored; %s is enough.", human(r.Lagging)),
-		Action:      "Follow the way of a window: exporter, Prometheus' remote write, receiver, database.",
+		Summary: "Finished windows do not reach the database.",
+		Description: fmt.Sprintf("{{ if $value }}The next window for {{ $labels.job }} ended {{ $value | humanizeDuration }} ago and is not stored"+
+			"{{ else }}{{ $labels.job }} has shown no stored window for %s or longer{{ end }}; %s after its end is enough.", human(2*window+r.Lagging), human(r.Lagging)),
+		Action: "Follow the way of a window: exporter, Prometheus' remote write, receiver, database.",
 		Runbook: Runbook{
 			Meaning: `
 A window of the exporter's counters is stored once its blocks are final. The one after the newest that is stored ended longer
-ago than that should take. The alert is silent while the chain does not finalise, since nothing can be stored then
+ago than that should take. A receiver that has run for that long and has never stored a window counts, too: the exporter shows
+none unless it is told to, and Prometheus sends none unless it is told to. The alert is silent while the chain does not finalise, since nothing can be stored then
 ([ChainFinalityDelayed](ChainFinalityDelayed.md)).`,
 			Impact: `
 Long-term figures stop at the newest stored window. A window is lost for good when the exporter no longer shows it

@@ -149,15 +149,27 @@ func laggingCases(c mixin.Config, a Alert) []Case {
 			chain.on(first, "ethereum_chain_finalized_epoch", chain.constant(1000-behind)),
 		}
 	}
+	// A receiver without a stored window shows all but the time of one.
+	here := func(from int) Series {
+		return s.own(first, "validator_rollup_pool_max", s.values(func(n int) (float64, bool) { return 4, n >= from }))
+	}
 	never := func(int) time.Duration { return 0 }
 	usual := float64(c.Alerts.Network.FinalityEpochs)
 	from := s.after(due + time.Second)
-	expected := s.plain(fmt.Sprintf("The next window for %s ended %s ago and is not stored; %s is enough.",
+	expected := s.plain(fmt.Sprintf("The next window for %s ended %s ago and is not stored; %s after its end is enough.",
 		s.target()["job"], human(s.at(from+s.after(a.For))-2*window), human(limit)))
 	return []Case{
 		s.fires("fires when no window has come for too long", a, from, append(finality(usual), newest(first, never)), expected),
 		s.fires("fires once when two receivers see it", a, from, append(finality(usual), newest(first, never), newest(second, never)), expected),
 		s.fires("fires when nothing is known about the chain", a, from, []Series{newest(first, never)}, expected),
+		s.fires("fires when no window has ever come", a, s.after(due), append(finality(usual), here(0)),
+			s.plain(fmt.Sprintf("%s has shown no stored window for %s or longer; %s after its end is enough.", s.target()["job"], human(due), human(limit)))),
+		s.silent("is silent when the receiver is new", append(finality(usual), here(s.steps-s.after(due)+1))),
+		s.silent("is silent when the first window comes just in time", append(finality(usual), here(0), s.own(first,
+			"validator_rollup_newest_window_timestamp_seconds", s.values(func(n int) (float64, bool) {
+				return (s.at(n) - window).Seconds(), n >= s.after(due)
+			})))),
+		s.silent("is silent when the network has not finalised, so that no window has come", append(finality(usual+1), here(0))),
 		s.silent("is silent when each window comes as late as it may", append(finality(usual), newest(first, func(n int) time.Duration {
 			return max(0, s.at(n)-due)
 		}))),
