@@ -14,26 +14,36 @@ type Programs struct {
 	BeaconChain, Validator, Prysmctl, Geth, Prometheus, Promtool string
 }
 
-// Binaries finds the programs in dir, or in the module's bin/tools when dir is
+// Binaries finds the programs of a chain in dir, or in the module's bin/tools when dir is
 // empty. When one is missing the error tells how to get it.
 func Binaries(dir string) (Programs, error) {
+	var p Programs
+	err := FindTools(dir, map[string]*string{
+		"beacon-chain": &p.BeaconChain, "validator": &p.Validator, "prysmctl": &p.Prysmctl,
+		"geth": &p.Geth, "prometheus": &p.Prometheus, "promtool": &p.Promtool,
+	})
+	if err != nil {
+		return Programs{}, err
+	}
+	return p, nil
+}
+
+// FindTools finds each named program in dir, or in the module's bin/tools when dir is
+// empty, and stores its absolute path. When one is missing the error tells how to get it.
+func FindTools(dir string, paths map[string]*string) error {
 	if dir == "" {
 		root, err := moduleRoot()
 		if err != nil {
-			return Programs{}, err
+			return err
 		}
 		dir = filepath.Join(root, "bin", "tools")
 	}
 	dir, err := filepath.Abs(dir)
 	if err != nil {
-		return Programs{}, fmt.Errorf("find programs: %w", err)
+		return fmt.Errorf("find programs: %w", err)
 	}
-	var p Programs
 	var missing []string
-	for name, path := range map[string]*string{
-		"beacon-chain": &p.BeaconChain, "validator": &p.Validator, "prysmctl": &p.Prysmctl,
-		"geth": &p.Geth, "prometheus": &p.Prometheus, "promtool": &p.Promtool,
-	} {
+	for name, path := range paths {
 		*path = filepath.Join(dir, name)
 		if info, err := os.Stat(*path); err != nil || info.IsDir() {
 			missing = append(missing, name)
@@ -41,9 +51,9 @@ func Binaries(dir string) (Programs, error) {
 	}
 	if len(missing) > 0 {
 		slices.Sort(missing)
-		return Programs{}, fmt.Errorf("no %s in %s: run make tools", strings.Join(missing, ", "), dir)
+		return fmt.Errorf("no %s in %s: run make tools", strings.Join(missing, ", "), dir)
 	}
-	return p, nil
+	return nil
 }
 
 // moduleRoot is the nearest directory above the working directory with a go.mod:

@@ -109,6 +109,24 @@ type doc struct {
 	prose []string
 }
 
+// eachInColumn calls see with each piece of code in the table columns of that heading.
+func (d *doc) eachInColumn(heading string, see func(at, text string)) {
+	column := -1
+	for i, line := range d.prose {
+		cells := strings.Split(strings.Trim(line, "| "), " | ")
+		switch {
+		case !strings.HasPrefix(line, "|"):
+			column = -1
+		case slices.Contains(cells, heading):
+			column = slices.Index(cells, heading)
+		case column >= 0 && column < len(cells):
+			for _, m := range codeSpan.FindAllStringSubmatch(cells[column], -1) {
+				see(fmt.Sprintf("%s:%d", d.path, i+1), m[1])
+			}
+		}
+	}
+}
+
 // block is a fenced block of code.
 type block struct {
 	page string
@@ -706,20 +724,7 @@ func TestQueriesOfTheDocumentationAskForWhatExists(t *testing.T) {
 		}
 	}
 	for _, d := range guides(t) {
-		column := -1
-		for i, line := range d.prose {
-			cells := strings.Split(strings.Trim(line, "| "), " | ")
-			switch {
-			case !strings.HasPrefix(line, "|"):
-				column = -1
-			case slices.Contains(cells, "query"):
-				column = slices.Index(cells, "query")
-			case column >= 0 && column < len(cells):
-				for _, m := range codeSpan.FindAllStringSubmatch(cells[column], -1) {
-					check(fmt.Sprintf("%s:%d", d.path, i+1), m[1])
-				}
-			}
-		}
+		d.eachInColumn("query", check)
 		for _, b := range d.blocks {
 			if b.lang == "promql" {
 				check(b.at(), b.text)
@@ -831,23 +836,12 @@ func TestLogLinesOfTheDocumentationExist(t *testing.T) {
 	}
 	found := 0
 	for _, d := range guides(t) {
-		column := -1
-		for i, line := range d.prose {
-			cells := strings.Split(strings.Trim(line, "| "), " | ")
-			switch {
-			case !strings.HasPrefix(line, "|"):
-				column = -1
-			case slices.Contains(cells, "message"):
-				column = slices.Index(cells, "message")
-			case column >= 0 && column < len(cells):
-				for _, m := range codeSpan.FindAllStringSubmatch(cells[column], -1) {
-					found++
-					if !strings.Contains(code.String(), `"`+m[1]) {
-						t.Errorf("%s:%d: nothing logs %q", d.path, i+1, m[1])
-					}
-				}
+		d.eachInColumn("message", func(at, text string) {
+			found++
+			if !strings.Contains(code.String(), `"`+text) {
+				t.Errorf("%s: nothing logs %q", at, text)
 			}
-		}
+		})
 	}
 	if found == 0 {
 		t.Error("no table of log lines was found")
