@@ -214,6 +214,11 @@ func (s scenario) run(t *testing.T) seen {
 		t.Fatal(err)
 	}
 	compareIncreases(t, a, b, happened.series(s.windowEpochs))
+	// The next epoch settles then, of which the history knows nothing.
+	next := d.GenesisTime().Add(time.Duration(last+s.shape.SlotsPerEpoch) * s.shape.SlotDuration)
+	if err := awaitAlerts(ctx, proofs, rulesAt, s.shape, next); err != nil {
+		t.Fatal(err)
+	}
 	checkProofs(ctx, t, proofs, rulesAt, s.shape, happened)
 	if windows != nil {
 		stored := windows.finish(ctx)

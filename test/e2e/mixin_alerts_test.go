@@ -170,9 +170,15 @@ func (p *proof) checkAlerts(ctx context.Context, t *testing.T, at time.Time, sha
 			t.Errorf("%s is expected (%s), and there is no such alert", name, e.why)
 		}
 		for _, subject := range e.must {
-			if _, ok := p.firing[name+": "+subject]; !ok {
-				t.Errorf("%s does not fire for %s: %s", name, subject, e.why)
+			key := name + ": " + subject
+			if _, ok := p.firing[key]; ok {
+				continue
 			}
+			state := "its condition does not hold"
+			if a, ok := p.pending[key]; ok {
+				state = "it is pending since " + a.ActiveAt.String()
+			}
+			t.Errorf("%s does not fire for %s: %s; %s", name, subject, e.why, state)
 		}
 		if e.some && !p.everFired(name) {
 			t.Errorf("%s never fired: %s", name, e.why)

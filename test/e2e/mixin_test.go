@@ -31,6 +31,7 @@ type proof struct {
 
 	// What was seen, look by look.
 	fired, firing map[string]devnet.Alert // at any look, and at the last one; by name and subject
+	pending       map[string]devnet.Alert // at the last look
 	wrong         []string                // failures of rules, and alerts that came twice
 }
 
@@ -155,17 +156,18 @@ func (p *proof) look(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p.firing = map[string]devnet.Alert{}
+	p.firing, p.pending = map[string]devnet.Alert{}, map[string]devnet.Alert{}
 	for _, g := range groups {
 		for _, rule := range g.Rules {
 			if rule.Health == "err" {
 				p.complain("rule %s of group %s fails: %s", rule.Name, g.Name, rule.LastError)
 			}
 			for _, alert := range rule.Alerts {
+				key := rule.Name + ": " + p.subject(alert)
 				if alert.State != "firing" {
+					p.pending[key] = alert
 					continue
 				}
-				key := rule.Name + ": " + p.subject(alert)
 				if other, twice := p.firing[key]; twice {
 					p.complain("%s fires twice, with %v and with %v", key, other.Labels, alert.Labels)
 				}
@@ -174,6 +176,38 @@ func (p *proof) look(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// awaitAlerts goes on looking until all alerts fire that must, or until the deadline. An
+// alert that waits for epochs begins to wait late when blocks come late.
+func awaitAlerts(ctx context.Context, proofs []*proof, at time.Time, shape devnet.Shape, deadline time.Time) error {
+	for _, p := range proofs {
+		want, err := p.expectedAlerts(ctx, at, shape)
+		if err != nil {
+			return err
+		}
+		for !p.fires(want) && time.Now().Before(deadline) {
+			if err := sleepUntil(ctx, time.Now().Add(2*time.Second)); err != nil {
+				return err
+			}
+			if err := p.look(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// fires is true when at the last look all fired that must.
+func (p *proof) fires(want map[string]expected) bool {
+	for name, e := range want {
+		for _, subject := range e.must {
+			if _, ok := p.firing[name+": "+subject]; !ok {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 func (p *proof) complain(format string, args ...any) {
