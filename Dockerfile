@@ -12,7 +12,7 @@ ARG VERSION=0.1.0
 FROM --platform=$BUILDPLATFORM ${BUILDER_IMAGE} AS build
 WORKDIR /src
 # GOTOOLCHAIN: the builder's Go and no other, whatever go.mod says.
-ENV CGO_ENABLED=0 GOTOOLCHAIN=local GOMODCACHE=/go/pkg/mod GOCACHE=/root/.cache/go-build
+ENV CGO_ENABLED=0 GOTOOLCHAIN=local GOMODCACHE=/go/pkg/mod GOCACHE=/go/build-cache
 # For a module proxy of one's own. They stay in this stage, so no image tells them.
 ARG GOPROXY
 ARG GOSUMDB
@@ -30,7 +30,7 @@ ARG BRANCH=unknown
 ARG CREATED
 ARG TARGETOS
 ARG TARGETARCH
-RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
+RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/go/build-cache \
     set -eu; \
     if [ "$VERSION" != "$(cat VERSION)" ]; then echo "the argument VERSION is $VERSION, the file VERSION says $(cat VERSION)" >&2; exit 1; fi; \
     date=unknown; \
