@@ -2,7 +2,7 @@
 # Exits 1 when anything failed, or when no test ran at all. Variables, set with awk -v:
 #
 #   counts=FILE  append "PASSED FAILED" to FILE
-#   verbose=1    show the output of tests that pass, too, as it comes
+#   verbose=1    show the output of tests that pass, too, as it comes; what failed is repeated before the last line
 #
 # A package that fails without a failing test (it does not build, it timed out) counts as one failure.
 
@@ -24,7 +24,8 @@ function show_held(name) {
 	failed++
 	in_package++
 	print
-	printf "%s", held[$3]
+	if (verbose) repeated = repeated $0 "\n" held[$3]
+	else printf "%s", held[$3]
 	delete held[$3]
 	next
 }
@@ -32,7 +33,9 @@ function show_held(name) {
 /^PASS$/ || /^FAIL$/ || /^coverage:/ || /\[no test files\]$/ { next }
 /^ok  \t/ { delete held; in_package = 0; print; fflush(); next }
 /^FAIL\t/ {
-	show_held()
+	if (!verbose) show_held()
+	else if (!in_package) for (name in held) repeated = repeated held[name]
+	delete held
 	if (!in_package) failed++
 	in_package = 0
 	print
@@ -40,11 +43,12 @@ function show_held(name) {
 	next
 }
 
-verbose { print; fflush(); next }
+verbose { print; fflush() }
 { held[test] = held[test] $0 "\n" }
 
 END {
-	show_held()
+	if (verbose) printf "%s", repeated
+	else show_held()
 	printf "%d passed, %d failed\n", passed, failed
 	if (counts) print passed + 0, failed + 0 >> counts
 	exit failed > 0 || passed == 0

@@ -178,7 +178,7 @@ func (p *proof) checkAlerts(ctx context.Context, t *testing.T, at time.Time, sha
 			if a, ok := p.pending[key]; ok {
 				state = "it is pending since " + a.ActiveAt.String()
 			}
-			t.Errorf("%s does not fire for %s: %s; %s", name, subject, e.why, state)
+			t.Errorf("%s does not fire for %s: %s; %s; it ended %q", name, subject, e.why, state, p.ended[key])
 		}
 		if e.some && !p.everFired(name) {
 			t.Errorf("%s never fired: %s", name, e.why)

@@ -32,6 +32,7 @@ type proof struct {
 	// What was seen, look by look.
 	fired, firing map[string]devnet.Alert // at any look, and at the last one; by name and subject
 	pending       map[string]devnet.Alert // at the last look
+	ended         map[string][]string     // when an alert of that name and subject no longer fired or was pending
 	wrong         []string                // failures of rules, and alerts that came twice
 }
 
@@ -46,7 +47,7 @@ func renderProofs(t *testing.T, shape devnet.Shape, windowEpochs int) []*proof {
 		if err != nil {
 			t.Fatalf("mixin, preset %s: %v", c.Preset, err)
 		}
-		p := &proof{config: c, fired: map[string]devnet.Alert{}}
+		p := &proof{config: c, fired: map[string]devnet.Alert{}, ended: map[string][]string{}}
 		dir := t.TempDir()
 		for _, name := range []string{output.RecordingRules, output.AlertRules} {
 			path := filepath.Join(dir, name)
@@ -156,6 +157,8 @@ func (p *proof) look(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	before := maps.Clone(p.pending)
+	maps.Copy(before, p.firing)
 	p.firing, p.pending = map[string]devnet.Alert{}, map[string]devnet.Alert{}
 	for _, g := range groups {
 		for _, rule := range g.Rules {
@@ -175,7 +178,20 @@ func (p *proof) look(ctx context.Context) error {
 			}
 		}
 	}
+	for key, a := range before {
+		if !p.stands(key) {
+			p.ended[key] = append(p.ended[key], fmt.Sprintf("%s, after %s of %s",
+				time.Now().Format(time.TimeOnly), time.Since(a.ActiveAt).Round(time.Second), a.State))
+		}
+	}
 	return nil
+}
+
+// stands is true when the alert fired or was pending at the last look.
+func (p *proof) stands(key string) bool {
+	_, firing := p.firing[key]
+	_, pending := p.pending[key]
+	return firing || pending
 }
 
 // awaitAlerts goes on looking until all alerts fire that must, or until the deadline. An
