@@ -51,7 +51,8 @@ func noteWritten(ctx context.Context, tx pgx.Tx, samples []*sample) error {
 }
 
 // networkOf is the network of a series that a view may know. The name is all that is
-// looked at: a day opened in vain does no harm.
+// looked at, for a newer program may have given the series a subject that this one does
+// not know; the database leaves out networks without any.
 func networkOf(labels []Label) (network string) {
 	native := false
 	for _, label := range labels {

@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 	"testing"
@@ -379,6 +380,38 @@ func TestAbsurdValueIsUnknown(t *testing.T) {
 			t.Errorf("got %s", got)
 		}
 		maintain(t, s)
+	}
+}
+
+// Whoever sends makes networks up. The server's memory for locks is bounded, and one batch
+// that asks for more would fail for ever.
+func TestBatchOfManyNetworksTakesFewLocks(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Start(t, pgtest.Fast(), pgtest.Setting("max_locks_per_transaction", "10"), pgtest.Setting("max_connections", "20"))
+	url := server.Database(t)
+	s := open(t, url)
+	const networks = 5000
+	var rows, others []store.Row
+	for i := range networks {
+		network := fmt.Sprintf("made-up-%d", i)
+		rows = append(rows, store.Row{Labels: labels("__name__", "ethereum_network_window_attestations_expected", "network", network), Window: window(40), Value: 1})
+		others = append(others, store.Row{Labels: labels("__name__", "ethereum_network_window_unheard_of", "network", "un"+network), Window: window(40), Value: 1})
+	}
+	within, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for _, batch := range [][]store.Row{rows, others} {
+		r, err := s.Write(within, batch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want(t, r, fmt.Sprintf("written %d, duplicates 0, conflicts [], rejected []", networks))
+	}
+	if got := ask[int](t, url, `SELECT count(*) FROM calendar`); got != networks {
+		t.Errorf("the calendar has days of %d networks, want those %d that a view shows", got, networks)
+	}
+	// They still keep closing away from days that are being written to.
+	if got := ask[int](t, url, `SELECT count(DISTINCT hashtext(network) & 15) FROM calendar`); got != 16 {
+		t.Errorf("%d locks are used, want 16", got)
 	}
 }
 
