@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -70,7 +71,8 @@ func networkOf(labels []Label) (network string) {
 }
 
 // closeDays stores the sums of the days that are not closed, and returns how many it
-// closed. The caller holds lockMaintain. Writers wait for it for moments only.
+// closed. The caller holds lockMaintain. Writers wait for it for moments only. One day that
+// cannot be closed keeps no other open.
 func (s *Store) closeDays(ctx context.Context, conn *pgxpool.Conn) (closed int, err error) {
 	rows, err := conn.Query(ctx, `SELECT network, day FROM calendar WHERE state <> 'closed' ORDER BY day, network`)
 	if err != nil {
@@ -84,23 +86,34 @@ func (s *Store) closeDays(ctx context.Context, conn *pgxpool.Conn) (closed int, 
 	if err != nil {
 		return 0, fmt.Errorf("look for days to close: %w", err)
 	}
+	var failed error
+	failures := 0
 	for _, day := range days {
 		ok, err := closeDay(ctx, conn, day.Network, day.Day)
-		if err != nil {
-			return closed, fmt.Errorf("close %s of %s: %w", day.Day.Format(time.DateOnly), day.Network, err)
-		}
-		if ok {
+		switch {
+		case err != nil:
+			err = fmt.Errorf("close %s of %s: %w", day.Day.Format(time.DateOnly), day.Network, err)
+			if ctx.Err() != nil || connectionLost(err) {
+				return closed, err
+			}
+			if failures++; failed == nil {
+				failed = err
+			}
+		case ok:
 			closed++
 		}
+	}
+	if failures > 1 {
+		failed = fmt.Errorf("%w; and %d other days cannot be closed", failed, failures-1)
 	}
 	if closed > 0 {
 		// The planner needs to know how many rows there are now, before Postgres looks by itself.
 		if _, err := conn.Exec(ctx, `ANALYZE days, calendar, subjects, series`); err != nil {
-			return closed, fmt.Errorf("look at the tables of days: %w", err)
+			return closed, cmp.Or(failed, fmt.Errorf("look at the tables of days: %w", err))
 		}
 		s.log.Debug("Stored the sums of days", "days", closed)
 	}
-	return closed, nil
+	return closed, failed
 }
 
 // closeDay returns false when something was written to the day meanwhile.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -380,6 +381,95 @@ func TestAbsurdValueIsUnknown(t *testing.T) {
 			t.Errorf("got %s", got)
 		}
 		maintain(t, s)
+	}
+}
+
+// Samples may be finite and whole, and their sum or difference still be no number that a
+// view can show. Everybody else's, and every other day, is shown and closed.
+func TestSumThatNoColumnHoldsIsUnknown(t *testing.T) {
+	t.Parallel()
+	url := postgres.Database(t)
+	s := open(t, url)
+	const most = 9e18
+	of := func(kind, measure string, n int, value float64, more ...string) store.Row {
+		pairs := append([]string{"__name__", "ethereum_" + kind + "_window_" + measure, "network", "mainnet"}, more...)
+		return store.Row{Labels: labels(pairs...), Window: window(n), Value: value}
+	}
+	var rows []store.Row
+	for _, n := range []int{40, 41, 60, 61, 3, 20} {
+		for _, who := range []struct {
+			kind   string
+			labels []string
+		}{{"validator", []string{"validator_index", "1"}}, {"group", []string{"group_by", "all", "group", "all"}}, {"network", nil}} {
+			for _, measure := range []string{"attestations_expected", "attestations_included", "attestation_source_votes", "attestation_target_votes", "attestation_head_votes", "blocks_expected"} {
+				rows = append(rows, of(who.kind, measure, n, most, who.labels...))
+			}
+			for _, vote := range []string{"source", "target", "head"} {
+				for _, cause := range []string{"missing", "late", "wrong", "network"} {
+					rows = append(rows, of(who.kind, "attestation_votes_lost", n, -most, append(who.labels, "vote", vote, "cause", cause)...))
+				}
+			}
+		}
+	}
+	rows = append(rows,
+		of("validator", "balance_gwei", 60, -most, "validator_index", "1"),
+		of("validator", "balance_gwei", 45, most, "validator_index", "1"),
+		expected(2, 60, 7), expected(2, 41, 7), expected(2, 3, 7),
+		// The first is no count, so the sum of both is not known, and one window is whole.
+		expected(3, 40, 1e300), expected(3, 41, 7),
+		of("validator", "balance_gwei", 41, 32, "validator_index", "3"),
+		of("validator", "balance_gwei", 40, 1e300, "validator_index", "3"))
+	want(t, write(t, s, rows...), fmt.Sprintf("written %d, duplicates 0, conflicts [], rejected []", len(rows)))
+	const days = `SELECT string_agg(concat_ws(' ', day, validator_index, windows, coalesce(attestations_expected::text, 'unknown'), coalesce(balance_gwei::text, '-'), coalesce(balance_change_gwei::text, '-')), ', ' ORDER BY day, validator_index) FROM validator_daily`
+	const months = `SELECT string_agg(concat_ws(' ', validator_index, windows, coalesce(attestations_expected::text, 'unknown')), ', ' ORDER BY validator_index) FROM validator_monthly`
+	for _, state := range []string{"open", "closed"} {
+		for _, view := range store.ViewNames() {
+			for _, format := range []string{store.FormatCSV, store.FormatJSON} {
+				export(t, s, store.ExportOptions{View: view, Format: format})
+			}
+		}
+		if got, wanted := ask[string](t, url, days), "2026-10-27 1 2 unknown -9000000000000000000 -, 2026-10-27 2 1 7 - -, "+
+			"2026-10-28 1 0 unknown 9000000000000000000 -, 2026-10-29 1 2 unknown - -, 2026-10-29 2 1 7 - -, 2026-10-29 3 1 unknown - -, "+
+			"2026-10-30 1 1 9000000000000000000 - -, 2026-10-31 1 1 9000000000000000000 - -, 2026-10-31 2 1 7 - -"; got != wanted {
+			t.Errorf("days that are %s:\ngot  %s\nwant %s", state, got, wanted)
+		}
+		if got, wanted := ask[string](t, url, months), "1 6 unknown, 2 3 21, 3 1 unknown"; got != wanted {
+			t.Errorf("months of days that are %s: got %s, want %s", state, got, wanted)
+		}
+		maintain(t, s)
+	}
+	if got := ask[int](t, url, `SELECT count(*) FROM calendar WHERE state <> 'closed'`); got != 0 {
+		t.Errorf("%d days cannot be closed", got)
+	}
+}
+
+func TestDayThatCannotBeClosedKeepsNoOtherOpen(t *testing.T) {
+	t.Parallel()
+	url := postgres.Database(t)
+	s := open(t, url)
+	const day = 15 // windows
+	for n := range 4 {
+		write(t, s, expected(1, 2+n*day, 1))
+	}
+	run(t, url, `
+		CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not this one'; END $$;
+		CREATE TRIGGER refuse BEFORE INSERT ON days FOR EACH ROW WHEN (NEW.day IN ('2026-10-28', '2026-10-30')) EXECUTE FUNCTION refuse()`)
+	err := s.Maintain(t.Context())
+	if !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("maintain: %v", err)
+	}
+	for _, part := range []string{"2026-10-28 of mainnet", "not this one", "and 1 other days"} {
+		if err == nil || !strings.Contains(err.Error(), part) {
+			t.Errorf("the error does not say %q: %v", part, err)
+		}
+	}
+	if got, wanted := ask[string](t, url, states), "mainnet 2026-10-28 closing, mainnet 2026-10-29 closed, mainnet 2026-10-30 closing, mainnet 2026-10-31 closed"; got != wanted {
+		t.Errorf("got  %s\nwant %s", got, wanted)
+	}
+	run(t, url, `DROP TRIGGER refuse ON days`)
+	maintain(t, s)
+	if got := ask[int](t, url, `SELECT count(*) FROM calendar WHERE state <> 'closed'`); got != 0 {
+		t.Errorf("%d days are open after all", got)
 	}
 }
 
