@@ -48,10 +48,19 @@ type batch struct {
 	drop   map[string]bool
 	newest int64 // latest time of a sample, Unix milliseconds
 
-	kept   map[string]bool   // by name: is it a rollup
-	texts  map[string]string // one string for each text, whatever refers to it
-	spare  []store.Label     // cut up for rows
-	budget int               // bytes that labels may still take
+	kept  map[string]bool   // by name: is it a rollup
+	at    map[span]bool     // the same by where the name stands
+	texts map[string]string // one string for each text, whatever refers to it
+	spare []store.Label     // cut up for rows
+
+	// Bytes of labels that may still be looked at, and that rows may still take.
+	readable, keepable int
+}
+
+// span is where a text stands in the message.
+type span struct {
+	first *byte
+	size  int
 }
 
 // refused are samples that can never be stored.
@@ -87,9 +96,28 @@ func (r *Receiver) newBatch() *batch {
 		drop:   r.drop,
 		newest: r.options.Now().Add(r.options.Limits.Future).UnixMilli(),
 		kept:   map[string]bool{},
+		at:     map[span]bool{},
 		texts:  map[string]string{},
-		budget: r.options.Limits.Decoded,
+
+		readable: r.options.Limits.Decoded,
+		keepable: r.options.Limits.Decoded,
 	}
+}
+
+// read says that so many bytes of labels are about to be looked at, each a few times:
+// whether they are UTF-8, whether their name is a rollup's, what their hash is.
+// Remote-Write 2.0 may refer to one text a million times: what counts is its size where
+// it stands, which a message of 1.0 would have too. Else a request of a megabyte could
+// keep a processor busy for an hour.
+func (b *batch) read(size int) error {
+	if b.readable -= size; b.readable < 0 {
+		return b.tooManyLabels()
+	}
+	return nil
+}
+
+func (b *batch) tooManyLabels() error {
+	return tooLarge("the labels of all series need more than %d bytes", b.limits.Decoded)
 }
 
 // add takes a series as the decoder gives it. The error refuses the whole request.
@@ -104,6 +132,13 @@ func (b *batch) add(s *wireSeries) error {
 	// What no sender may send is refused of whatever family.
 	if s.unreadable != nil {
 		return refuse(store.ReasonLabels, s.unreadable)
+	}
+	size := 0
+	for _, label := range s.labels {
+		size += len(label.name) + len(label.value)
+	}
+	if err := b.read(size); err != nil {
+		return err
 	}
 	slices.SortFunc(s.labels, func(a, b wireLabel) int { return bytes.Compare(a.name, b.name) })
 	var name, window []byte
@@ -168,6 +203,8 @@ func (b *batch) add(s *wireSeries) error {
 			if labels, err = b.labelsOf(s.labels); err != nil {
 				return err
 			}
+		} else if err := b.read(size); err != nil { // the store reads the labels of each row
+			return err
 		}
 		b.rows = append(b.rows, store.Row{Labels: labels, Window: time.Unix(start, 0), Value: sample.value})
 		b.places = append(b.places, place)
@@ -175,14 +212,22 @@ func (b *batch) add(s *wireSeries) error {
 	return nil
 }
 
+// isRollup tells whether a family is kept. Matching is the slowest of all that is done to
+// a text, by far: the same text is matched once, however many series refer to it.
 func (b *batch) isRollup(name []byte) bool {
 	kept, known := b.kept[string(name)]
-	if !known {
-		kept = b.series.Match(name)
-		// Names of other families are not ours to bound.
-		if len(b.kept) < 1000 && len(name) < 1000 {
-			b.kept[string(name)] = kept
-		}
+	if known {
+		return kept
+	}
+	here := span{&name[0], len(name)}
+	if kept, known = b.at[here]; known {
+		return kept
+	}
+	kept = b.series.Match(name)
+	b.at[here] = kept
+	// Names of other families are not ours to bound.
+	if len(b.kept) < 1000 && len(name) < 1000 {
+		b.kept[string(name)] = kept
 	}
 	return kept
 }
@@ -198,11 +243,9 @@ func (b *batch) labelsOf(wire []wireLabel) ([]store.Label, error) {
 		if string(label.name) == windowLabel || b.drop[string(label.name)] {
 			continue
 		}
-		// Remote-Write 2.0 may refer to one text a million times: what counts is its size
-		// where it stands.
 		const overhead = 32 // of a store.Label
-		if b.budget -= overhead + len(label.name) + len(label.value); b.budget < 0 {
-			return nil, tooLarge("the labels of all series need more than %d bytes", b.limits.Decoded)
+		if b.keepable -= overhead + len(label.name) + len(label.value); b.keepable < 0 {
+			return nil, b.tooManyLabels()
 		}
 		labels = append(labels, store.Label{Name: b.text(label.name), Value: b.text(label.value)})
 	}

@@ -2,12 +2,14 @@ package receiver_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net/http"
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -15,11 +17,10 @@ import (
 	"time"
 
 	"github.com/klauspost/compress/snappy"
-	writev2 "github.com/prometheus/client_golang/exp/api/remote/genproto/v2"
 	"google.golang.org/protobuf/encoding/protowire"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/ethereum-validator-monitor/validator-monitor/rollup/receiver"
+	"github.com/ethereum-validator-monitor/validator-monitor/rollup/store"
 )
 
 // Whatever is wrong with a sample, the answer is a 4xx that says so, which no sender
@@ -156,24 +157,48 @@ type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
-// In Remote-Write 2.0 many labels can refer to one long text.
+// In Remote-Write 2.0 many labels can refer to one long text. Reading it each time would
+// take an hour of what is a small request, whether or not anything of it is stored.
 func TestLabelsCountWhereTheyStand(t *testing.T) {
-	f := setUp(t, postgres.Database(t))
-	request := writev2.Request{Symbols: []string{"", "__name__", "ethereum_network_window_x", "window", fmt.Sprint(window), strings.Repeat("v", 4000)}}
-	refs := []uint32{1, 2, 3, 4}
+	const decoded = 1 << 20
+	text := func(size int) string { return strings.Repeat("v", size) }
+	rollup := []string{"__name__", "ethereum_network_window_x", "window", fmt.Sprint(window)}
+	var tiny []string
 	for i := range 90 {
-		request.Symbols = append(request.Symbols, fmt.Sprint("label", i))
-		refs = append(refs, uint32(6+i), 5)
+		tiny = append(tiny, fmt.Sprint("l", i), "v")
 	}
-	for range 200 {
-		request.Timeseries = append(request.Timeseries, &writev2.TimeSeries{LabelsRefs: refs, Samples: []*writev2.Sample{{Value: 1, Timestamp: now.UnixMilli()}}})
+	many := one(1, append(slices.Clone(rollup), "network", text(4000))...)
+	for len(many.samples) < 300 {
+		many.samples = append(many.samples, many.samples[0])
 	}
-	data, err := proto.Marshal(&request)
-	if err != nil {
-		t.Fatal(err)
+	for name, tc := range map[string]struct {
+		series series
+		times  int
+		fits   int // how many times do
+	}{
+		"labels that are stored":       {one(1, append(slices.Clone(rollup), "network", text(4000))...), 300, 200},
+		"small labels that are stored": {one(1, append(slices.Clone(rollup), tiny...)...), 400, 200},
+		"samples of one series":        {many, 1, 0},
+		"a name of nobody's":           {one(1, "__name__", "ethereum_"+text(100_000)), 11, 10},
+		"a name that is too long":      {one(1, "__name__", "ethereum_x_window_"+text(100_000)), 11, 0},
+		"labels of nobody's":           {one(1, "__name__", "up", "path", text(100_000)), 11, 10},
+		"a label's name of nobody's":   {one(1, "__name__", "up", text(100_000), "x"), 11, 10},
+		"text that is no text":         {one(1, "__name__", "up", "path", text(100_000), "path", "x"), 11, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := &scripted{write: func(_ context.Context, rows []store.Row) (store.Result, error) {
+				return store.Result{Written: len(rows)}, nil
+			}}
+			f := serve(t, s, func(o *receiver.Options) {
+				o.Limits.Decoded, o.Now = decoded, func() time.Time { return now }
+			})
+			if tc.fits > 0 {
+				f.send(v2, slices.Repeat([]series{tc.series}, tc.fits)...).expect(t, 204)
+			}
+			f.send(v2, slices.Repeat([]series{tc.series}, tc.times)...).expect(t, 413, "the labels of all series need more than 1048576 bytes")
+			f.expectMetric(float64(tc.fits), "samples_total")
+		})
 	}
-	f.post(snappy.Encode(nil, data), "Content-Type", v2.contentType()).expect(t, 413, "the labels of all series need more than 33554432 bytes")
-	f.expectStored(nil)
 }
 
 // The worst requests that fit the limits, from many senders at once, take what the

@@ -66,7 +66,8 @@ func DefaultDropLabels() []string {
 // Limits of a request. Zero values mean the defaults.
 type Limits struct {
 	// Body is the most bytes of a request as it is sent, and Decoded as it is meant: both
-	// of the message and of the labels of its series. Defaults 8 MiB and 32 MiB.
+	// of the message and of the labels of its series, which count where they stand, also
+	// when the message has them once. Defaults 8 MiB and 32 MiB.
 	Body, Decoded int
 	// Samples is the most samples, and the most series. Default 50,000.
 	Samples int
@@ -192,7 +193,12 @@ type answer struct {
 // take stores the series of a request.
 func (r *Receiver) take(ctx context.Context, message []byte, version2 bool) answer {
 	b := r.newBatch()
-	d := decoder{limits: r.options.Limits, visit: b.add}
+	d := decoder{limits: r.options.Limits, visit: func(s *wireSeries) error {
+		if err := ctx.Err(); err != nil {
+			return &refusal{http.StatusServiceUnavailable, "nobody waits for the answer: " + err.Error()}
+		}
+		return b.add(s)
+	}}
 	if err := d.decode(message, version2); err != nil {
 		refused := &refusal{status: http.StatusInternalServerError, text: err.Error()}
 		errors.As(err, &refused)

@@ -2,8 +2,10 @@ package receiver
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"math"
+	"net/http"
 	"reflect"
 	"regexp"
 	"strings"
@@ -125,6 +127,65 @@ func TestBrokenReferencesSpoilTheirSeriesOnly(t *testing.T) {
 		}
 	}
 }
+
+// hangsUp is a context that is done once it has been asked a few times.
+type hangsUp struct {
+	context.Context
+	patience int
+}
+
+func (c *hangsUp) Err() error {
+	if c.patience--; c.patience < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+func TestNothingIsReadOnForASenderThatHungUp(t *testing.T) {
+	label := protowire.AppendString(protowire.AppendTag(nil, 1, protowire.BytesType), "__name__")
+	label = protowire.AppendString(protowire.AppendTag(label, 2, protowire.BytesType), "up")
+	series := protowire.AppendBytes(protowire.AppendTag(nil, 1, protowire.BytesType), label)
+	message := bytes.Repeat(protowire.AppendBytes(protowire.AppendTag(nil, v1Series, protowire.BytesType), series), 100)
+	r, err := New(noStore{}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sender := &hangsUp{t.Context(), 10}
+	if a := r.take(sender, message, false); a.status != http.StatusServiceUnavailable || sender.patience != -1 {
+		t.Errorf("status %d %q after %d series, want 503 after 10", a.status, a.text, 9-sender.patience)
+	}
+	if a := r.take(t.Context(), message, false); a.status != http.StatusNoContent {
+		t.Errorf("status %d %q for a sender that waits", a.status, a.text)
+	}
+}
+
+// Of 33 kilobytes that a thousand series refer to, matching each would take seconds.
+func TestTextThatManySeriesReferToIsMatchedOnce(t *testing.T) {
+	r, err := New(noStore{}, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := r.newBatch()
+	for i := range 2000 {
+		b.isRollup(fmt.Append(nil, "ethereum_x_window_", i))
+	}
+	for name, want := range map[string]bool{
+		"ethereum_" + strings.Repeat("_window_", 4000): true,
+		strings.Repeat("ethereum_", 4000):              false,
+		"ethereum_x_window_y":                          true,
+	} {
+		text := []byte(name)
+		b.series = r.series
+		first := b.isRollup(text)
+		b.series = nil // would panic
+		if again := b.isRollup(text); first != want || again != want {
+			t.Errorf("%.20s… of %d bytes is a rollup: %t, then %t; want %t", name, len(name), first, again, want)
+		}
+	}
+}
+
+// noStore is for requests of which nothing is stored.
+type noStore struct{ Store }
 
 // FuzzDecode compares the decoder with the library's, whatever the bytes.
 func FuzzDecode(f *testing.F) {
