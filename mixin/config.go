@@ -56,6 +56,11 @@ type Select struct {
 	// one store; dashboards get a variable for it and notifications are grouped by it.
 	// Empty when there is no such label.
 	ClusterLabel string `yaml:"cluster_label"`
+	// TargetLabels tell exporters apart that watch different validators, such as those of
+	// two networks or shards: what Prometheus puts on a target, beside its job and the
+	// replica labels. An alert silences only alerts that agree with it in all of them, and
+	// notifications are grouped by them. One that a target has not is no hindrance.
+	TargetLabels []string `yaml:"target_labels"`
 	// GroupBy is the regular expression of the watch list's labels whose groups the
 	// alerts look at. "all" is the one group of everything.
 	GroupBy string `yaml:"group_by"`
@@ -385,6 +390,10 @@ func (s Select) validate(v *validation) {
 	}
 	v.check(s.ClusterLabel == "" || labelName.MatchString(s.ClusterLabel), "select.cluster_label %q: not a label name", s.ClusterLabel)
 	v.check(!slices.Contains(s.ReplicaLabels, s.ClusterLabel), "select.cluster_label %q: is also a replica label", s.ClusterLabel)
+	for _, l := range s.TargetLabels {
+		v.check(labelName.MatchString(l), "select.target_labels %q: not a label name", l)
+		v.check(!slices.Contains(s.ReplicaLabels, l), "select.target_labels %q: is also a replica label", l)
+	}
 }
 
 func (c Chain) validate(v *validation) {

@@ -47,6 +47,7 @@ func base() Config {
 			Exporter:      `job="validator-exporter"`,
 			Rollup:        `job="validator-rollup"`,
 			ReplicaLabels: []string{"instance", "pod"},
+			TargetLabels:  []string{"namespace", "service", "shard"},
 		},
 		Chain: Chain{
 			SlotDuration: 12 * time.Second, SlotsPerEpoch: 32, WindowEpochs: 15,

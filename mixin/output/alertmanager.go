@@ -47,10 +47,7 @@ func alertmanager(c mixin.Config, groups []rulefmt.RuleGroup) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	groupBy := []string{"alertname", "network"}
-	if c.Select.ClusterLabel != "" {
-		groupBy = append(groupBy, c.Select.ClusterLabel)
-	}
+	groupBy := slices.Concat([]string{"alertname", "network"}, targetLabels(c))
 	to := func(severity mixin.Severity, r route, why string) commented[route] {
 		r.Matchers = []string{fmt.Sprintf("severity=%q", severity)}
 		return commented[route]{why, r}
@@ -75,6 +72,18 @@ replace the webhooks by what you use. Check it with amtool check-config.`,
 		})
 }
 
+// targetLabels are what alerts keep of the target that they are about, apart from its
+// job. Alerts about targets that differ in one of them have nothing to do with each other.
+func targetLabels(c mixin.Config) []string {
+	var out []string
+	for _, l := range append([]string{c.Select.ClusterLabel}, c.Select.TargetLabels...) {
+		if l != "" && !slices.Contains(out, l) {
+			out = append(out, l)
+		}
+	}
+	return out
+}
+
 // severities of alerts by their names.
 func severities(groups []rulefmt.RuleGroup) map[string]mixin.Severity {
 	out := map[string]mixin.Severity{}
@@ -87,7 +96,9 @@ func severities(groups []rulefmt.RuleGroup) map[string]mixin.Severity {
 }
 
 // inhibition says that while one of sources fires, it goes without saying that targets
-// do, too, where the labels in equal agree. The cluster's label always must.
+// do, too, where the labels in equal agree. Those of the target always must, its job among
+// them: an exporter of another network, namespace or shard says nothing about this one's
+// validators.
 type inhibition struct {
 	why              string
 	sources, targets []string
@@ -106,9 +117,9 @@ func inhibitions(c mixin.Config) []inhibition {
 	var (
 		validator = []string{"network", "validator_index"}
 		group     = []string{"network", "group_by", "group"}
-		job       = []string{"job"}
-		node      = []string{"job", "endpoint"}
-		process   = append([]string{"job"}, c.Select.ReplicaLabels...)
+		target    []string // no label of its own
+		node      = []string{"endpoint"}
+		process   = c.Select.ReplicaLabels
 	)
 	level, down := group, "ValidatorGroupDown"
 	if c.Level == mixin.Validator {
@@ -123,8 +134,8 @@ func inhibitions(c mixin.Config) []inhibition {
 	return []inhibition{
 		{twin, []string{"ValidatorEffectivenessCritical"}, []string{"ValidatorEffectivenessLow"}, level},
 		{twin, []string{"ValidatorEffectivenessBudgetBurnFast"}, []string{"ValidatorEffectivenessBudgetBurnSlow"}, group},
-		{twin, []string{"ValidatorSnapshotStaleCritical"}, []string{"ValidatorSnapshotStale"}, []string{"job", "network"}},
-		{twin, []string{"BeaconAPILatencyCritical"}, []string{"BeaconAPILatencyHigh"}, []string{"job", "endpoint", "operation"}},
+		{twin, []string{"ValidatorSnapshotStaleCritical"}, []string{"ValidatorSnapshotStale"}, []string{"network"}},
+		{twin, []string{"BeaconAPILatencyCritical"}, []string{"BeaconAPILatencyHigh"}, []string{"endpoint", "operation"}},
 		{twin, []string{"MemoryCritical"}, []string{"MemoryHigh"}, process},
 		{
 			"Who is down earns nothing and loses balance.",
@@ -151,13 +162,13 @@ func inhibitions(c mixin.Config) []inhibition {
 			"What is said of validators is old.",
 			[]string{"ValidatorExporterDown", "BeaconNodesAllDown"},
 			old,
-			job,
+			target,
 		},
 		{
 			"What is said of the network's validators is old.",
 			[]string{"ValidatorSnapshotStaleCritical"},
 			old,
-			[]string{"job", "network"},
+			[]string{"network"},
 		},
 		{
 			"Without a beacon node there is nothing to collect.",
@@ -166,7 +177,7 @@ func inhibitions(c mixin.Config) []inhibition {
 				"ValidatorSnapshotStale", "ValidatorSnapshotStaleCritical", "ValidatorCollectionFailing",
 				"BeaconAPIErrorRateHigh", "BeaconAPIRetriesExhausted",
 			},
-			job,
+			target,
 		},
 		{
 			"All that is asked of a node that is down fails.",
@@ -190,13 +201,13 @@ func inhibitions(c mixin.Config) []inhibition {
 			"Connections that never come back use up the pool.",
 			[]string{"RollupPoolLeak"},
 			[]string{"RollupPoolExhausted"},
-			job,
+			target,
 		},
 		{
 			"What cannot be written is missing.",
 			[]string{"RollupWriteFailures"},
 			[]string{"RollupLagging"},
-			job,
+			target,
 		},
 	}
 }
@@ -226,10 +237,7 @@ func inhibitRules(c mixin.Config, severities map[string]mixin.Severity) ([]comme
 			rule := inhibitRule{
 				SourceMatchers: []string{fmt.Sprintf("alertname=%q", source), fmt.Sprintf("severity=%q", severities[source])},
 				TargetMatchers: []string{fmt.Sprintf("alertname=~%q", strings.Join(targets, "|"))},
-				Equal:          i.equal,
-			}
-			if c.Select.ClusterLabel != "" {
-				rule.Equal = append([]string{c.Select.ClusterLabel}, rule.Equal...)
+				Equal:          slices.Concat(targetLabels(c), []string{"job"}, i.equal),
 			}
 			rules = append(rules, commented[inhibitRule]{i.why, rule})
 		}

@@ -18,7 +18,7 @@ func changed() mixin.Config {
 		Level:  mixin.Validator,
 		Select: mixin.Select{
 			Exporter: `job="chain-watch",env="prod"`, Rollup: `job="history-sink",env="prod"`,
-			ReplicaLabels: []string{"replica", "host"}, ClusterLabel: "region", GroupBy: "all|operator|client",
+			ReplicaLabels: []string{"replica", "host"}, ClusterLabel: "region", TargetLabels: []string{"chain", "rack"}, GroupBy: "all|operator|client",
 		},
 		Chain:     mixin.Chain{SlotDuration: 7 * time.Second, SlotsPerEpoch: 24, WindowEpochs: 11, ScrapeInterval: 20 * time.Second},
 		Recording: mixin.Recording{Interval: 2 * time.Minute, Short: 1170 * time.Second},

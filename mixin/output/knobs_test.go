@@ -87,6 +87,7 @@ var defaults = map[string]string{
 	"select.rollup":                `job\S{0,4}validator-rollup`,
 	"select.replica_labels":        asLabel("instance|pod"),
 	"select.cluster_label":         asLabel("cluster"),
+	"select.target_labels":         `(?m)^ +- (namespace|service|shard)$`,
 	"select.group_by":              `group_by=~\\*"\.\+`,
 	"alerts.runbook_url":           `github\.com/ethereum-validator-monitor`,
 	"dashboards.title_prefix":      `Validator Monitor /`,
