@@ -522,6 +522,37 @@ func TestSeriesThatBecomesKnownCountsInClosedDays(t *testing.T) {
 	}
 }
 
+// As the program of before has left a database that it was writing to.
+func TestMigrationKeepsTheDaysOfVersion11(t *testing.T) {
+	t.Parallel()
+	url := postgres.Database(t)
+	s := open(t, url)
+	rows := history(8, 40)
+	m := newModel()
+	m.add(rows...)
+	writeAll(t, s, rows)
+	if err := s.MigrateDown(t.Context(), 9); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.MigrateTo(t.Context(), s, 11); err != nil {
+		t.Fatal(err)
+	}
+	run(t, url, `
+		INSERT INTO days SELECT subjects.id, day, sums.* FROM calendar JOIN subjects USING (network)
+			CROSS JOIN LATERAL sum_day(subjects.id, begins, ends) AS sums WHERE day < '2026-10-31';
+		UPDATE calendar SET state = 'closed' WHERE day < '2026-10-31'`)
+	if err := s.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	m.compare(t, url)
+	maintain(t, s)
+	m.compare(t, url)
+	if err := s.MigrateDown(t.Context(), 11); err != nil {
+		t.Fatal(err)
+	}
+	m.compare(t, url)
+}
+
 func TestMigrationCutsTheDaysOfWhatIsThere(t *testing.T) {
 	t.Parallel()
 	url := postgres.Database(t)

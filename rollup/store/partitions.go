@@ -10,8 +10,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// Maintain makes partitions ahead, drops those that are older than the retention, and
-// stores the sums of days. Call it at the start and every hour or more often, which makes
+// Maintain makes partitions ahead, drops those that are older than the retention, unless
+// clocks disagree on what time it is, and stores the sums of days. Call it at the start and every hour or more often, which makes
 // the views faster. Of several programs one does it, the others skip it.
 func (s *Store) Maintain(ctx context.Context) (err error) {
 	fail := func(err error) error {
@@ -46,12 +46,17 @@ func (s *Store) Maintain(ctx context.Context) (err error) {
 	if err := s.makePartitions(ctx, conn, monthsFrom(monthOf(now), s.options.PartitionsAhead+1)); err != nil {
 		return fail(err)
 	}
-	oldest := now.Add(-s.options.Retention)
-	if err := dropDays(ctx, conn, monthOf(oldest).begin()); err != nil {
+	oldest, known, err := s.oldestRetained(ctx, conn)
+	if err != nil {
 		return fail(err)
 	}
-	if err := s.dropPartitions(ctx, conn, oldest); err != nil {
-		return fail(err)
+	if known {
+		if err := dropDays(ctx, conn, monthOf(oldest).begin()); err != nil {
+			return fail(err)
+		}
+		if err := s.dropPartitions(ctx, conn, oldest); err != nil {
+			return fail(err)
+		}
 	}
 	if _, err := s.closeDays(ctx, conn); err != nil {
 		return fail(err)
@@ -62,6 +67,48 @@ func (s *Store) Maintain(ctx context.Context) (err error) {
 	}
 	s.memory.Load().setMonths(months)
 	return nil
+}
+
+// oldestRetained is the time before which the retention is over. What is dropped does not
+// come back, so no single clock decides: it is not known while that of this machine and
+// the database's disagree, and where both are wrong, as on one machine they are together,
+// what is stored ends a month after the month of the newest window at the latest.
+func (s *Store) oldestRetained(ctx context.Context, conn *pgxpool.Conn) (oldest time.Time, known bool, err error) {
+	here := s.options.Now()
+	var there time.Time
+	if err := conn.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&there); err != nil {
+		return time.Time{}, false, fmt.Errorf("ask the database for the time: %w", err)
+	}
+	if s.options.databaseNow != nil {
+		there = s.options.databaseNow()
+	}
+	const mostApart = time.Hour
+	if here.Sub(there).Abs() > mostApart {
+		s.log.Warn("The clocks of this machine and of the database differ by more than an hour, so nothing is dropped, however old: set the wrong one right",
+			"here", here.UTC().Format(time.RFC3339), "database", there.UTC().Format(time.RFC3339))
+		return time.Time{}, false, nil
+	}
+	if there.Before(here) {
+		here = there
+	}
+	months, err := s.listPartitions(ctx, conn)
+	if err != nil {
+		return time.Time{}, false, err
+	}
+	slices.SortFunc(months, func(a, b month) int { return b.begin().Compare(a.begin()) })
+	for _, month := range months {
+		var used bool
+		if err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM `+pgx.Identifier{month.table()}.Sanitize()+`)`).Scan(&used); err != nil {
+			return time.Time{}, false, fmt.Errorf("look for the newest month: %w", err)
+		}
+		if used {
+			if end := month.next().next().begin(); end.Before(here) {
+				here = end
+			}
+			break
+		}
+	}
+	return here.Add(-s.options.Retention), true, nil
 }
 
 // month is a calendar month in UTC, and what a partition holds.

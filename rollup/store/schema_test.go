@@ -271,6 +271,45 @@ func TestMaintainMakesPartitionsAheadAndDropsOldOnes(t *testing.T) {
 	want(t, write(t, s, expected(1, 30*15, 1)), "written 0, duplicates 0, conflicts [], rejected [0:too_old]")
 }
 
+// A clock that is years ahead must not cost what is stored. Two may be ahead together: those
+// of a receiver and a database on one machine.
+func TestClockThatIsWrongDropsNothing(t *testing.T) {
+	ahead := now.AddDate(10, 0, 0)
+	for name, c := range map[string]struct {
+		here, database time.Time
+		warned         bool
+	}{
+		"here":          {ahead, now, true},
+		"database":      {now, ahead, true},
+		"both":          {ahead, ahead.Add(-time.Minute), false},
+		"here, behind":  {now.AddDate(-10, 0, 0), now, true},
+		"none, to hour": {now, now.Add(59 * time.Minute), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url := postgres.Database(t)
+			write(t, open(t, url), expected(1, 1, 15), expected(1, 30*15, 15), expected(1, 100*15, 15))
+			days := ask[string](t, url, `SELECT string_agg(day::text, ' ' ORDER BY day) FROM validator_daily`)
+			var said logs
+			s := open(t, url, said.option, store.DatabaseClock(func() time.Time { return c.database }), func(o *store.Options) {
+				o.Now = func() time.Time { return c.here }
+				o.Retention = 365 * 24 * time.Hour
+			})
+			maintain(t, s)
+			if got := ask[int](t, url, `SELECT count(*) FROM samples`); got != 3 {
+				t.Errorf("%d samples are left, want 3", got)
+			}
+			if got := ask[string](t, url, `SELECT coalesce(string_agg(day::text, ' ' ORDER BY day), 'none') FROM validator_daily`); got != days {
+				t.Errorf("days %s are left, want %s", got, days)
+			}
+			got := said.String()
+			if warned := strings.Contains(got, "here="+c.here.Format(time.RFC3339)+" database="+c.database.Format(time.RFC3339)); warned != c.warned {
+				t.Errorf("warned: %t, want %t:\n%s", warned, c.warned, got)
+			}
+		})
+	}
+}
+
 func TestMaintainGoesOnWhereItWasInterrupted(t *testing.T) {
 	t.Parallel()
 	url := postgres.Database(t)

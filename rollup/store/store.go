@@ -37,6 +37,8 @@ type Options struct {
 	Logger *slog.Logger
 	// Now is the clock. Default time.Now.
 	Now func() time.Time
+
+	databaseNow func() time.Time // instead of the database's clock, in tests
 }
 
 // DefaultRetention is five years.

@@ -56,6 +56,7 @@ func open(t testing.TB, url string, change ...func(*store.Options)) *store.Store
 func openEmpty(t testing.TB, url string, change ...func(*store.Options)) *store.Store {
 	t.Helper()
 	options := store.Options{URL: url, Now: func() time.Time { return now }}
+	store.SameClocks(&options)
 	for _, c := range change {
 		c(&options)
 	}

@@ -1,0 +1,25 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/pressly/goose/v3"
+)
+
+// What tests from outside need of the inside.
+
+// SameClocks makes the database's clock that of the store.
+func SameClocks(o *Options) { o.databaseNow = func() time.Time { return o.Now() } }
+
+// DatabaseClock sets the database's clock.
+func DatabaseClock(now func() time.Time) func(*Options) {
+	return func(o *Options) { o.databaseNow = now }
+}
+
+// MigrateTo migrates up to a version, as an older program did.
+func MigrateTo(ctx context.Context, s *Store, version int64) error {
+	return s.migrate(ctx, func(provider *goose.Provider) ([]*goose.MigrationResult, error) {
+		return provider.UpTo(ctx, version)
+	})
+}
