@@ -43,10 +43,11 @@ type batch struct {
 	dropped  int // accepted and not stored
 	refused  refused
 
-	limits Limits
-	series *regexp.Regexp
-	drop   map[string]bool
-	newest int64 // latest time of a sample, Unix milliseconds
+	limits   Limits
+	series   *regexp.Regexp
+	drop     map[string]bool
+	greatest map[string]float64 // value, by family
+	newest   int64              // latest time of a sample, Unix milliseconds
 
 	kept  map[string]bool   // by name: is it a rollup
 	at    map[span]bool     // the same by where the name stands
@@ -91,13 +92,14 @@ func (r *refused) add(place, samples int, reason string, err error, describe fun
 
 func (r *Receiver) newBatch() *batch {
 	return &batch{
-		limits: r.options.Limits,
-		series: r.series,
-		drop:   r.drop,
-		newest: r.options.Now().Add(r.options.Limits.Future).UnixMilli(),
-		kept:   map[string]bool{},
-		at:     map[span]bool{},
-		texts:  map[string]string{},
+		limits:   r.options.Limits,
+		series:   r.series,
+		drop:     r.drop,
+		greatest: r.greatest,
+		newest:   r.options.Now().Add(r.options.Limits.Future).UnixMilli(),
+		kept:     map[string]bool{},
+		at:       map[span]bool{},
+		texts:    map[string]string{},
 
 		readable: r.options.Limits.Decoded,
 		keepable: r.options.Limits.Decoded,
@@ -182,6 +184,7 @@ func (b *batch) add(s *wireSeries) error {
 	if s.histograms > 0 {
 		b.refused.add(place+len(s.samples), s.histograms, reasonHistogram, errors.New("histograms are not stored"), s.describe)
 	}
+	greatest, limited := b.greatest[string(name)]
 	var labels []store.Label // once for all samples
 	for i, sample := range s.samples {
 		place := place + i
@@ -191,6 +194,9 @@ func (b *batch) add(s *wireSeries) error {
 			continue
 		case math.IsNaN(sample.value) || math.IsInf(sample.value, 0):
 			b.refused.add(place, 1, store.ReasonValue, fmt.Errorf("value %v is not finite", sample.value), s.describe)
+			continue
+		case limited && math.Abs(sample.value) > greatest:
+			b.refused.add(place, 1, store.ReasonValue, fmt.Errorf("value %v is more than any window has, %v", sample.value, greatest), s.describe)
 			continue
 		case sample.timestamp > b.newest:
 			b.refused.add(place, 1, reasonTimestamp, fmt.Errorf("timestamp %d ms is in the future", sample.timestamp), s.describe)

@@ -214,8 +214,11 @@ func TestSpecialValues(t *testing.T) {
 	}{
 		{"zero", 0, 204, 1, true},
 		{"negative", -3.5, 204, 1, true},
-		{"large", float64(value.StaleNaN), 204, 1, true}, // a number that the marker's bits happen to spell
-		{"greatest", math.MaxFloat64, 204, 1, true},
+		{"large", 1e12, 204, 1, true},
+		{"too large", 1e12 + 1, 400, 0, false},
+		{"too small", -1e12 - 1, 400, 0, false},
+		{"spelled like the stale marker", float64(value.StaleNaN), 400, 0, false},
+		{"greatest", math.MaxFloat64, 400, 0, false},
 		{"smallest", math.SmallestNonzeroFloat64, 204, 1, true},
 		{"not a number", math.Float64frombits(value.NormalNaN), 400, 0, false},
 		{"infinity", math.Inf(1), 400, 0, false},
@@ -226,7 +229,11 @@ func TestSpecialValues(t *testing.T) {
 		want := map[string]float64{}
 		for i, tc := range cases {
 			r := f.send(v, expected(i, tc.value)).expect(f.T, tc.status).written(f.T, v, tc.accepted)
-			if tc.status == 400 && !strings.Contains(r.body, "is not finite") {
+			why := "is more than any window has"
+			if math.IsNaN(tc.value) || math.IsInf(tc.value, 0) {
+				why = "is not finite"
+			}
+			if tc.status == 400 && !strings.Contains(r.body, why) {
 				f.Errorf("%s: answer %q does not say why", tc.name, r.body)
 			}
 			if tc.stored {
@@ -236,6 +243,42 @@ func TestSpecialValues(t *testing.T) {
 			f.send(v, one(tc.value, "__name__", "up")).expect(f.T, 204).written(f.T, v, 1)
 		}
 		f.expectStored(want)
+	})
+}
+
+// A value that no chain can have would overflow the sums that views make of it. The
+// greatest that one can have is far from refused.
+func TestValuesThatNoWindowHas(t *testing.T) {
+	const (
+		validators = 1.1e6
+		ether      = 1.2e17 // all there is, in gwei; a third of it is staked
+		epochs     = 15
+	)
+	kinds := map[string]struct{ possible, refused float64 }{
+		"attestations_expected":             {validators * epochs, 1e13},
+		"attestation_inclusion_delay_slots": {validators * epochs * 64, 1e13},
+		"attestation_votes_lost":            {validators * epochs, 1e13},
+		"sync_committee_expected":           {512 * 32 * epochs, 1e13},
+		"slashings":                         {16 * 32 * epochs, 1e13},
+		"attestation_stake_possible_gwei":   {ether * epochs, 9.1e18},
+		"attestation_stake_earned_gwei":     {ether * epochs, 9.1e18},
+		"balance_gwei":                      {ether, 1.1e18},
+		"of_no_view":                        {math.MaxFloat64, math.NaN()},
+	}
+	bothVersions(t, func(f *fixture, v version) {
+		want := map[string]float64{}
+		for measure, tc := range kinds {
+			name := "ethereum_network_window_" + measure
+			send := func(network string, value float64) response {
+				return f.send(v, one(value, "__name__", name, "network", network, "window", fmt.Sprint(window)))
+			}
+			send("mainnet", tc.possible).expect(f.T, 204).written(f.T, v, 1)
+			want[fmt.Sprintf("%s{network=mainnet} %d", name, window)] = tc.possible
+			send("devnet", tc.refused).expect(f.T, 400, "1 of 1 samples", fmt.Sprintf("value %v is", tc.refused)).written(f.T, v, 0)
+			send("devnet", -tc.refused).expect(f.T, 400, fmt.Sprintf("value %v is", -tc.refused))
+		}
+		f.expectStored(want)
+		f.expectMetric(float64(2*len(kinds)), "samples_rejected_total", "reason", "value")
 	})
 }
 

@@ -108,10 +108,12 @@ type Receiver struct {
 	log     *slog.Logger
 	series  *regexp.Regexp
 	drop    map[string]bool
-	tokens  *tokens // nil: none are asked for
-	metrics *metrics
-	places  chan struct{} // one for each request that is worked on
-	handler http.Handler
+	// The greatest value of each family that views show.
+	greatest map[string]float64
+	tokens   *tokens // nil: none are asked for
+	metrics  *metrics
+	places   chan struct{} // one for each request that is worked on
+	handler  http.Handler
 
 	stopping atomic.Bool
 	quiet    atomic.Int64 // Unix nanoseconds until which complaints are not logged
@@ -130,9 +132,10 @@ func New(s Store, options Options) (*Receiver, error) {
 	}
 	r := &Receiver{
 		store: s, options: options, log: options.Logger,
-		drop:    map[string]bool{},
-		metrics: newMetrics(s),
-		places:  make(chan struct{}, options.Limits.Requests),
+		drop:     map[string]bool{},
+		greatest: greatestValues(),
+		metrics:  newMetrics(s),
+		places:   make(chan struct{}, options.Limits.Requests),
 	}
 	var err error
 	if r.series, err = regexp.Compile("^(?:" + options.Series + ")$"); err != nil {
@@ -160,13 +163,18 @@ func New(s Store, options Options) (*Receiver, error) {
 func identityLabels() map[string]bool {
 	labels := map[string]bool{nameLabel: true}
 	for _, family := range catalog.All() {
-		if strings.Contains(family.Name, "_window_") && slices.Contains(family.Labels, windowLabel) {
+		if isWindowed(family) {
 			for _, label := range family.Labels {
 				labels[label] = true
 			}
 		}
 	}
 	return labels
+}
+
+// isWindowed tells whether a family shows completed windows.
+func isWindowed(family catalog.Family) bool {
+	return strings.Contains(family.Name, "_window_") && slices.Contains(family.Labels, windowLabel)
 }
 
 // Stop makes Ready fail, so that no more requests are sent here. Those that come are
