@@ -130,6 +130,43 @@ func New(options ...Option) (_ *Server, err error) {
 	}
 }
 
+// Standby starts a server that lasts as long as the test, has what this one has, and
+// follows it.
+func (s *Server) Standby(t testing.TB) *Server {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "pgtest-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	standby := &Server{bin: s.bin, dir: dir, as: s.as, password: s.password, settings: maps.Clone(s.settings)}
+	standby.settings["unix_socket_directories"] = dir
+	t.Cleanup(func() {
+		if err := standby.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if s.as != nil {
+		if err := os.Chown(dir, s.as.uid, s.as.gid); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p, err := standby.run("pg_basebackup", "--dbname", s.URL(), "--pgdata", standby.data(), "--write-recovery-conf", "--checkpoint", "fast", "--no-sync")
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-p.done
+	if p.err != nil {
+		t.Fatalf("pg_basebackup: %v; its log:\n\t%s", p.err, standby.logTail(20))
+	}
+	if standby.port, err = freePort(); err == nil {
+		err = standby.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return standby
+}
+
 // Close kills the server and removes its folder.
 func (s *Server) Close() error {
 	err := s.Kill()

@@ -32,6 +32,8 @@ const (
 	codeUnique         = "23505"
 	codeCheck          = "23514"
 	codeUndefinedTable = "42P01"
+	codeNotSupported   = "0A000"
+	codeReadOnly       = "25006"
 )
 
 // hasCode tells whether Postgres answered with one of the codes; a code of two
@@ -74,7 +76,21 @@ func transient(err error) bool {
 	if !errors.As(err, &answer) {
 		return !errors.Is(err, ErrMismatch)
 	}
-	return hasCode(err, "08", "40", "53300", "55P03", "57P", "0A000")
+	return hasCode(err, "08", "40", "53300", "55P03", "57P") || planChanged(err)
+}
+
+// planChanged tells whether a prepared statement no longer returns what it did, since a
+// table or view has changed: it is prepared anew. By the place in Postgres, for the code is
+// that of everything that is not supported, and texts are translated.
+func planChanged(err error) bool {
+	var answer *pgconn.PgError
+	return errors.As(err, &answer) && answer.Code == codeNotSupported && answer.Routine == "RevalidateCachedQuery"
+}
+
+// refusesWrites tells whether the database takes no writes, as a standby does not: there a
+// transaction that may write is what is not supported.
+func refusesWrites(err error) bool {
+	return hasCode(err, codeReadOnly) || hasCode(err, codeNotSupported) && !planChanged(err)
 }
 
 // connectionLost tells whether err ended a connection, or kept one from coming about.

@@ -66,8 +66,13 @@ func (s *Store) Export(ctx context.Context, w io.Writer, o ExportOptions) error 
 		}
 		return fmt.Errorf("export %s: %w", o.View, unavailable(err))
 	}
-	if err := s.Check(ctx); err != nil {
-		return err
+	// A standby does for reading.
+	readOnly, err := s.readable(ctx)
+	if err == nil && readOnly == nil {
+		err = s.registerNetworks(ctx)
+	}
+	if err != nil {
+		return fail(err)
 	}
 	tx, err := s.pool.BeginTx(ctx, pgx.TxOptions{AccessMode: pgx.ReadOnly})
 	if err != nil {

@@ -76,6 +76,13 @@ func (s *Store) migrate(ctx context.Context, run func(*goose.Provider) ([]*goose
 		}
 	}()
 
+	readOnly, err := s.takesWrites(ctx)
+	if err != nil {
+		return fail(err)
+	}
+	if readOnly != nil {
+		return fail(readOnly)
+	}
 	have, err := schemaVersion(ctx, s.pool)
 	if err != nil {
 		return fail(err)

@@ -187,6 +187,49 @@ func TestEveryWindowFamilyHasASubjectAndAMeasure(t *testing.T) {
 	}
 }
 
+// A standby answers, and has the schema: nothing but a write would tell.
+func TestDatabaseThatTakesNoWritesIsNotReady(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Start(t, pgtest.Fast())
+	primary := server.Database(t)
+	write(t, open(t, primary), expected(1, 2, 15))
+	standby := server.Standby(t)
+	there, err := url.Parse(primary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	there.Host = fmt.Sprintf("127.0.0.1:%d", standby.Port())
+	refused := func(s *store.Store, advice string) {
+		t.Helper()
+		began := time.Now()
+		_, writing := s.Write(t.Context(), []store.Row{expected(1, 1, 15)})
+		for what, err := range map[string]error{
+			"check": s.Check(t.Context()), "migrate": s.Migrate(t.Context()), "maintain": s.Maintain(t.Context()), "write": writing,
+		} {
+			if !errors.Is(err, store.ErrMismatch) || !strings.Contains(err.Error(), advice) {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("it was tried for %s", took)
+		}
+	}
+	s := openEmpty(t, there.String(), func(o *store.Options) { o.Genesis = map[string]time.Time{"devnet": now} })
+	refused(s, "it is a standby, which takes no writes")
+	if got := export(t, s, store.ExportOptions{View: "validator_daily", Format: store.FormatCSV, Columns: []string{"validator_index", "attestations_expected"}}); got != "validator_index,attestations_expected\n1,15\n" {
+		t.Errorf("the standby exports %q", got)
+	}
+
+	// Of several hosts the one that takes writes is found.
+	there.Host += "," + fmt.Sprintf("127.0.0.1:%d", server.Port())
+	s = openEmpty(t, there.String())
+	want(t, write(t, s, expected(1, 1, 15)), "written 1, duplicates 0, conflicts [], rejected []")
+	maintain(t, s)
+
+	set(t, primary, "default_transaction_read_only", "on")
+	refused(openEmpty(t, primary), "default_transaction_read_only is on")
+}
+
 const partitions = `
 	SELECT coalesce(string_agg(relname, ' ' ORDER BY relname), '')
 	FROM pg_class WHERE relkind = 'r' AND relname LIKE 'samples\_%'`

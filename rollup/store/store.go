@@ -6,11 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -106,11 +110,23 @@ func Open(ctx context.Context, options Options) (*Store, error) {
 			config.ConnConfig.RuntimeParams[name] = value
 		}
 	}
+	// Of several hosts only one takes writes, and libpq's default is the first that answers.
+	if !strings.Contains(options.URL, "target_session_attrs") && os.Getenv("PGTARGETSESSIONATTRS") == "" && severalHosts(config.ConnConfig) {
+		config.ConnConfig.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
+	}
 	config.ConnConfig.ConnectTimeout = cmp.Or(config.ConnConfig.ConnectTimeout, 10*time.Second)
 	if s.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
 		return nil, fmt.Errorf("make a pool of database connections: %w", err)
 	}
 	return s, nil
+}
+
+// severalHosts tells whether a URL names more than one; each may be tried with and without
+// TLS.
+func severalHosts(config *pgx.ConnConfig) bool {
+	return slices.ContainsFunc(config.Fallbacks, func(other *pgconn.FallbackConfig) bool {
+		return other.Host != config.Host || other.Port != config.Port
+	})
 }
 
 // Close waits for running writes to give their connections back, and closes them.
@@ -128,8 +144,12 @@ func (s *Store) Check(ctx context.Context) error {
 
 // check also learns what Stats and Write want to know.
 func (s *Store) check(ctx context.Context, m *memory) error {
-	if err := s.recognise(ctx, s.pool); err != nil {
+	readOnly, err := s.readable(ctx)
+	if err != nil {
 		return err
+	}
+	if readOnly != nil {
+		return readOnly
 	}
 	if err := s.registerNetworks(ctx); err != nil {
 		return err
@@ -144,6 +164,31 @@ func (s *Store) check(ctx context.Context, m *memory) error {
 	}
 	m.checked.Store(true)
 	return nil
+}
+
+// readable looks whether this is a database that this program can read. readOnly says why
+// it cannot be written to.
+func (s *Store) readable(ctx context.Context) (readOnly, err error) {
+	if readOnly, err = s.takesWrites(ctx); err != nil {
+		return nil, err
+	}
+	return readOnly, s.recognise(ctx, s.pool)
+}
+
+// takesWrites says why the database cannot be written to. Nothing else would notice before
+// a transaction tries.
+func (s *Store) takesWrites(ctx context.Context) (readOnly, err error) {
+	var standby, reading bool
+	err = s.pool.QueryRow(ctx, `SELECT pg_is_in_recovery(), current_setting('transaction_read_only')::boolean`).Scan(&standby, &reading)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("ask what the database takes: %w", err)
+	case standby:
+		return fmt.Errorf("%w: it is a standby, which takes no writes: name the primary in its URL, or all hosts and target_session_attrs=read-write", ErrMismatch), nil
+	case reading:
+		return fmt.Errorf("%w: default_transaction_read_only is on for this user or this database: set it off", ErrMismatch), nil
+	}
+	return nil, nil
 }
 
 // registerNetworks stores the genesis of networks that the options name.
@@ -283,9 +328,10 @@ func (s *Store) met(incarnation string) {
 
 // lost forgets what is known of the database when err tells that a connection was
 // lost: what comes back may have been restored from a backup. Or that the schema does not
-// fit any more: then all that was learnt of it is to be looked at again.
+// fit any more, or nothing can be written: then all that was learnt of it is to be looked
+// at again, which says what to do.
 func (s *Store) lost(ctx context.Context, err error) {
-	if errors.Is(err, ErrMismatch) || ctx.Err() == nil && connectionLost(err) {
+	if errors.Is(err, ErrMismatch) || refusesWrites(err) || ctx.Err() == nil && connectionLost(err) {
 		s.forget()
 	}
 }
