@@ -218,6 +218,9 @@ type FreshnessThresholds struct {
 	// SnapshotStale and SnapshotCritical: age of the newest confirmed head.
 	SnapshotStale    time.Duration `yaml:"snapshot_stale"`
 	SnapshotCritical time.Duration `yaml:"snapshot_critical"`
+	// Vanished: how long an exporter is missed of which Prometheus no longer has a target,
+	// while it has others of the same job. One that was removed for good is missed as long.
+	Vanished time.Duration `yaml:"vanished"`
 	// ExporterDown: how long the exporter may be unreachable.
 	ExporterDown time.Duration `yaml:"exporter_down"`
 	// Failing: how long a collector may fail, or a bad watch list stay.
@@ -472,6 +475,8 @@ func (a Alerts) validate(v *validation, c Config) {
 	v.duration("alerts.freshness.snapshot_stale", f.SnapshotStale, wait)
 	v.check(f.SnapshotCritical > f.SnapshotStale, "alerts.freshness.snapshot_critical %s: must be longer than snapshot_stale", f.SnapshotCritical)
 	v.duration("alerts.freshness.snapshot_critical", f.SnapshotCritical, wait)
+	v.duration("alerts.freshness.vanished", f.Vanished, wait)
+	v.check(f.Vanished >= 2*f.SnapshotCritical, "alerts.freshness.vanished %s: must be at least twice snapshot_critical, or nobody is told", f.Vanished)
 	v.duration("alerts.freshness.exporter_down", f.ExporterDown, wait)
 	v.duration("alerts.freshness.failing", f.Failing, wait)
 	v.duration("alerts.freshness.window_incomplete", f.WindowIncomplete, wait)

@@ -72,7 +72,7 @@ func base() Config {
 				Peers: 10, HeadStalled: 2 * time.Minute, HeadsApart: 3, For: 5 * time.Minute,
 			},
 			Freshness: FreshnessThresholds{
-				SnapshotStale: 300 * time.Second, SnapshotCritical: 600 * time.Second,
+				SnapshotStale: 300 * time.Second, SnapshotCritical: 600 * time.Second, Vanished: 6 * time.Hour,
 				ExporterDown: 5 * time.Minute, Failing: 15 * time.Minute, WindowIncomplete: 3 * time.Hour,
 			},
 			Network: NetworkThresholds{FinalityEpochs: 4, ParticipationLow: 0.8, HeadAge: 5 * time.Minute, ReorgDepth: 3},

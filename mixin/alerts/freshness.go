@@ -19,20 +19,28 @@ func freshness(c mixin.Config) Section {
 	}
 }
 
-// stale is the age in seconds of the head that a node last confirmed. An exporter that
-// has not reached a node since its start shows no such time: it counts from when it has
-// been there for as long as the limit, without a label network.
+// stale is the age in seconds of the head that a node last confirmed. It looks back at
+// exporters that are gone: of a target that service discovery no longer has there is
+// nothing, not even up, and if others of its job live, nobody else misses it. Of replicas
+// the best one counts, so that one that has taken another's place is enough.
+//
+// An exporter that has not reached a node since its start shows no such time: where none
+// did before it either, it counts from when it has been there for as long as the limit,
+// without a label network. ValidatorExporterDown tells of exporters that are known not to
+// answer, and of a job without any.
 func stale(c mixin.Config, limit time.Duration) string {
-	q, shown := queries{c}, "ethereum_chain_snapshot_timestamp_seconds"
-	began := q.series("validator_exporter_watched_validators")
-	return fmt.Sprintf("%s > %s or (0 * %s + %s unless ignoring (network) %s)",
-		q.any(fmt.Sprintf("time() - %s", q.series(shown))), seconds(limit),
+	q, f := queries{c}, c.Alerts.Freshness
+	shown, began, up := q.series("ethereum_chain_snapshot_timestamp_seconds"), q.series("validator_exporter_watched_validators"), q.series("up")
+	kept := mixin.Duration(f.Vanished)
+	return fmt.Sprintf("(%s > %s or 0 * %s + %s unless ignoring (network) %s) unless ignoring (network) %s == 0 unless on () absent(%s)",
+		q.any(fmt.Sprintf("time() - last_over_time(%s[%s])", shown, kept)), seconds(limit),
 		q.once(fmt.Sprintf("%s and %s offset %s", began, began, mixin.Duration(limit))), seconds(limit),
-		q.once(fmt.Sprintf("count_over_time(%s[%s])", q.series(shown), mixin.Duration(limit))))
+		q.once(fmt.Sprintf("count_over_time(%s[%s])", shown, kept)),
+		q.once(fmt.Sprintf("max_over_time(%s[%s])", up, mixin.Duration(min(limit, f.ExporterDown)))), up)
 }
 
 func staleDescription(limit time.Duration) string {
-	return "{{ if $labels.network }}No beacon node has confirmed the head of {{ $labels.network }} for {{ $value | humanizeDuration }}" +
+	return "{{ if $labels.network }}No exporter has shown a newly confirmed head of {{ $labels.network }} for {{ $value | humanizeDuration }}" +
 		"{{ else }}{{ $labels.job }} has not reached the chain since it started, {{ $value | humanizeDuration }} ago or longer{{ end }}; at most " +
 		human(limit) + " is expected."
 }
@@ -73,15 +81,26 @@ At each scrape the exporter asks a beacon node for its head. The time at which a
 older than the limit for every exporter; while one exporter is up to date, the alert is silent. An exporter that has been
 running for longer than the limit and never got so far counts too.
 
+So does one that is gone: Prometheus has no target for it any more, but has others of its job, as when a shard's pods or one
+network's exporter are no longer discovered. It is missed for a few hours (the longest range in the condition above), and so
+is one that was removed for good, or whose labels («namespace», «service», «shard», the name of the network) were changed.
+Exporters that differ in «instance» or «pod» alone are replicas, one of which is enough. Those that do not answer a scrape,
+and a job without any target, are [ValidatorExporterDown](ValidatorExporterDown.md).
+
 «ValidatorSnapshotStale» and «ValidatorSnapshotStaleCritical» differ in the limit only. This is not about the age of the
 head itself: a node that confirms an old head is [BeaconHeadStalled](BeaconHeadStalled.md).`,
 		Impact: `
 Figures about validators stand still: misses are not noticed, and alerts on validators fire late or not at all. When the head
 has not been confirmed for the exporter's «--chain.max-age», all figures about the chain are withheld.`,
 		Diagnosis: `
-	time() - ethereum_chain_snapshot_timestamp_seconds
+	time() - last_over_time(ethereum_chain_snapshot_timestamp_seconds[6h])
 	validator_exporter_collector_success == 0
 	ethereum_beacon_up
+
+Is there still a target with the alert's labels? If not, see Prometheus' page Status → Service discovery, and whether its pods,
+its Service or its line in the scrape configuration are gone:
+
+	up
 
 Is it the nodes? Then one of these fires too: [BeaconNodesAllDown](BeaconNodesAllDown.md),
 [BeaconAPIRetriesExhausted](BeaconAPIRetriesExhausted.md). Otherwise ask the exporter why it is not ready, and read its log
@@ -95,6 +114,8 @@ Prometheus miss its answers:
 	scrape_duration_seconds`,
 		Mitigation: `
 - Nodes down or slow: repair them, or give the exporter another one with «--beacon.url».
+- No target: bring back the exporter, or the labels and ports that it is discovered by.
+- Removed or renamed on purpose: silence it by the labels of the alert until it ends by itself.
 - The log names a step that fails: see [ValidatorCollectionFailing](ValidatorCollectionFailing.md).
 - The exporter's or the Prometheus server's clock is wrong: repair time synchronisation.
 - Restarting the exporter is safe, since it keeps nothing, but it helps only if it hangs. Save a goroutine profile first
@@ -155,7 +176,10 @@ func exporterDown(c mixin.Config) Alert {
 		Runbook: Runbook{
 			Meaning: `
 Prometheus could not scrape any exporter for as long as the alert waits, or knows of none at all. With several exporters it
-is silent while one of them answers: the figures are then whole. That a single one is down shows in «up».`,
+is silent while one of them answers: the figures are then whole. That a single one is down shows in «up».
+
+Exporters that differ in another label than «instance» and «pod», such as «shard», are looked at by themselves. When such a one
+is no longer even a target, while others are, it is [ValidatorSnapshotStale](ValidatorSnapshotStale.md).`,
 			Impact: `
 There are no figures about validators, and no alert on them can fire.`,
 			Diagnosis: `

@@ -14,43 +14,87 @@ func sparse(c mixin.Config, wait, lasts time.Duration) scenario {
 }
 
 func staleCases(c mixin.Config, a Alert, limit time.Duration) []Case {
-	s := scraped(c, 2*limit+3*a.For)
-	snapshot := func(replica string, confirmed func(n int) time.Duration) Series {
-		return s.on(replica, "ethereum_chain_snapshot_timestamp_seconds", s.values(func(n int) (float64, bool) { return confirmed(n).Seconds(), true }))
-	}
-	watched := func(replica, values string) Series {
-		return s.own(replica, "validator_exporter_watched_validators", values)
-	}
+	s := scraped(c, 3*limit+3*a.For)
 	never := func(int) time.Duration { return 0 } // since the beginning of time
 	late := func(age time.Duration) func(n int) time.Duration {
 		return func(n int) time.Duration { return max(0, s.at(n)-age) }
 	}
 	from := s.after(limit + time.Second) // the first step that is later than the limit
-	old := s.labelled(fmt.Sprintf("No beacon node has confirmed the head of mainnet for %s; at most %s is expected.",
-		human(s.at(from+s.after(a.For))), human(limit)))
+	told := func(s scenario, network string, age time.Duration) string {
+		return fmt.Sprintf("No exporter has shown a newly confirmed head of %s for %s; at most %s is expected.", network, human(age), human(limit))
+	}
+	old := s.labelled(told(s, "mainnet", s.at(from+s.after(a.For))))
 	blind := s.plain(fmt.Sprintf("%s has not reached the chain since it started, %s ago or longer; at most %s is expected.",
 		s.target()["job"], human(limit), human(limit)))
+
+	// An exporter of which Prometheus has no target any more from a step on.
+	const left = 3
+	missing := left - 1 + from
+	age := s.at(missing+s.after(a.For)) - s.at(left-1)
+	here := func(n int) bool { return n < left }
+	always := func(int) bool { return true }
+	// Another one follows, with an instance of its own.
+	next := func(n int) bool { return n > left }
+
+	days := sparse(c, 4*time.Minute, c.Alerts.Freshness.Vanished+3*limit)
+	daysFrom := left - 1 + days.after(limit+time.Second)
+	removed := days.fires("fires for a shard that was removed, until it is no longer missed", a, daysFrom,
+		joined(
+			days.exporter(first, here, days.at, "shard", "a"),
+			days.exporter(second, always, days.at, "shard", "b"),
+		),
+		days.labelled(told(days, "mainnet", days.at(daysFrom+days.after(a.For))-days.at(left-1)), "shard", "a"))
+	removed.Silent = append(removed.Silent, days.at(left-1+days.after(c.Alerts.Freshness.Vanished)), days.at(days.steps))
+
 	return []Case{
-		s.fires("fires when no node has confirmed the head for longer than the limit", a, from,
-			[]Series{snapshot(first, never), watched(first, s.constant(3))}, old),
+		s.fires("fires when no node has confirmed the head for longer than the limit", a, from, s.exporter(first, always, never), old),
 		s.fires("fires once when that is so for two exporters", a, from,
-			[]Series{snapshot(first, never), snapshot(second, never)}, old),
-		s.fires("fires when the exporter has never reached the chain", a, s.after(limit), []Series{watched(first, s.constant(3))}, blind),
-		s.silent("is silent when the head is always as old as it may be", []Series{snapshot(first, late(limit)), watched(first, s.constant(3))}),
-		s.silent("is silent when one of two exporters is up to date", []Series{
-			snapshot(first, never), watched(first, s.constant(3)),
-			snapshot(second, late(s.step)), watched(second, s.constant(3)),
-		}),
-		s.silent("is silent when the other exporter has never reached the chain", []Series{
-			snapshot(first, late(s.step)), watched(first, s.constant(3)), watched(second, s.constant(3)),
-		}),
-		s.silent("is silent when the exporter has only just started", []Series{
-			watched(first, s.values(func(n int) (float64, bool) { return 3, s.at(n) > s.at(s.steps)-limit })),
-		}),
-		s.silent("is silent when the exporter is down, which is another alert", []Series{
-			snapshot(first, func(n int) time.Duration { return s.at(n) }), s.own(first, "up", s.constant(0)),
-		}),
+			joined(s.exporter(first, always, never), s.exporter(second, always, never)), old),
+		s.fires("fires when the exporter has never reached the chain", a, s.after(limit), s.exporter(first, always, nil), blind),
+		s.fires("fires when one of two shards is no longer a target", a, missing,
+			joined(s.exporter(first, here, s.at, "shard", "a"), s.exporter(second, always, s.at, "shard", "b")),
+			s.labelled(told(s, "mainnet", age), "shard", "a")),
+		s.fires("fires when the exporter of one of two networks is no longer a target", a, missing,
+			joined(s.exporter(first, here, s.at, "network", "hoodi"), s.exporter(second, always, s.at)),
+			s.labelled(told(s, "hoodi", age), "network", "hoodi")),
+		s.fires("fires once when the exporter that took the place of another never reaches the chain", a, missing,
+			joined(s.exporter(first, here, s.at), s.exporter(second, next, nil)),
+			s.labelled(told(s, "mainnet", age))),
+		removed,
+		s.silent("is silent when the head is always as old as it may be", s.exporter(first, always, late(limit))),
+		s.silent("is silent when one of two exporters is up to date",
+			joined(s.exporter(first, always, never), s.exporter(second, always, late(s.step)))),
+		s.silent("is silent when the other exporter has never reached the chain",
+			joined(s.exporter(first, always, late(s.step)), s.exporter(second, always, nil))),
+		s.silent("is silent when another pod takes the exporter's place",
+			joined(s.exporter(first, here, s.at), s.exporter(second, next, s.at))),
+		s.silent("is silent when the exporter has only just started",
+			s.exporter(first, func(n int) bool { return s.at(n) > s.at(s.steps)-limit }, nil)),
+		s.silent("is silent when the exporter does not answer, which is another alert", append(
+			s.exporter(first, here, s.at)[1:], s.own(first, "up", s.values(func(n int) (float64, bool) { return oneIf(here(n)), true })))),
+		s.silent("is silent when there is no exporter at all, which is another alert", s.exporter(first, here, s.at)),
 	}
+}
+
+// exporter shows a target while it is there, and when a node last confirmed the head that
+// it shows; nil if it shows none.
+func (s scenario) exporter(replica string, here func(n int) bool, confirmed func(n int) time.Duration, pairs ...string) []Series {
+	of := func(x func(n int) float64) string {
+		return s.values(func(n int) (float64, bool) { return x(n), here(n) })
+	}
+	one := func(int) float64 { return 1 }
+	target := pairs
+	if len(pairs) > 0 && pairs[0] == "network" {
+		target = nil // The chain's label, which the target has not.
+	}
+	out := []Series{
+		s.own(replica, "up", of(one), target...),
+		s.own(replica, "validator_exporter_watched_validators", of(one), target...),
+	}
+	if confirmed == nil {
+		return out
+	}
+	return append(out, s.on(replica, "ethereum_chain_snapshot_timestamp_seconds", of(func(n int) float64 { return confirmed(n).Seconds() }), pairs...))
 }
 
 func collectionFailingCases(c mixin.Config, a Alert) []Case {

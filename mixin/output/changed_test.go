@@ -43,7 +43,7 @@ func changed() mixin.Config {
 				ErrorRate: 0.07, Peers: 19, HeadStalled: 3 * time.Minute, HeadsApart: 4, For: 8 * time.Minute,
 			},
 			Freshness: mixin.FreshnessThresholds{
-				SnapshotStale: 330 * time.Second, SnapshotCritical: 750 * time.Second, ExporterDown: 6 * time.Minute,
+				SnapshotStale: 330 * time.Second, SnapshotCritical: 750 * time.Second, Vanished: 9 * time.Hour, ExporterDown: 6 * time.Minute,
 				Failing: 16 * time.Minute, WindowIncomplete: 4 * time.Hour,
 			},
 			Network: mixin.NetworkThresholds{FinalityEpochs: 6, ParticipationLow: 0.77, HeadAge: 9 * time.Minute, ReorgDepth: 5},
