@@ -64,6 +64,8 @@ func (s *snapshot) build(c *Collector, st *state, previous *snapshot) {
 		changed := s.changedSince(previous)
 		s.validatorLive(b, st, changed)
 		s.groupLive(b, st, changed)
+		s.groupOffenders(b, previous != nil && previous.sums == s.sums && !changed.records &&
+			!changed.overdue && !changed.blocksMissed && !changed.syncMissed)
 		s.chainLive(b, st)
 		if !b.individual {
 			s.offenders(b, c.cfg.OffenderLimit)

@@ -125,7 +125,10 @@ func (s *snapshot) groupLive(b *builder, st *state, changed changes) {
 	if !s.live {
 		return
 	}
-	gauge("ethereum_group_attestations_overdue", changed.overdue, func(_ *member, v *validatorState) float64 { return float64(v.overdue) })
+	// Slashed validators are to be stopped: what they do not attest says nothing of the others.
+	gauge("ethereum_group_attestations_overdue", changed.overdue || changed.records, func(m *member, v *validatorState) float64 {
+		return float64(v.overdue) * boolValue(!m.record.Slashed)
+	})
 	gauge("ethereum_group_blocks_missed_unsettled", changed.blocksMissed, func(_ *member, v *validatorState) float64 { return float64(v.blocksMissed) })
 	gauge("ethereum_group_sync_missed_unsettled", changed.syncMissed, func(_ *member, v *validatorState) float64 { return float64(v.syncMissed) })
 	if !b.keep("ethereum_group_next_proposal_timestamp_seconds", !changed.nextProposal) {

@@ -1,9 +1,6 @@
 package collector
 
 import (
-	"cmp"
-	"slices"
-
 	"github.com/ethereum-validator-monitor/validator-monitor/collector/beacon/wire"
 	"github.com/ethereum-validator-monitor/validator-monitor/collector/duty"
 	"github.com/ethereum-validator-monitor/validator-monitor/collector/exposition"
@@ -154,20 +151,21 @@ func (s *snapshot) validatorLive(b *builder, st *state, changed changes) {
 	b.add(members, series)
 }
 
-// changes tells which of the validators' live values differ from another snapshot's.
+// changes tells which of the validators' live values differ from another snapshot's,
+// and whether their records may.
 type changes struct {
-	reorgs, overdue, blocksMissed, syncMissed, nextAttestation, nextProposal, sync bool
+	reorgs, overdue, blocksMissed, syncMissed, nextAttestation, nextProposal, sync, records bool
 }
 
 // changedSince compares in one pass: most values of most validators stay as they are
 // from one head to the next.
 func (s *snapshot) changedSince(previous *snapshot) (c changes) {
 	if previous == nil || previous.crew() != s.crew() {
-		return changes{true, true, true, true, true, true, true}
+		return changes{true, true, true, true, true, true, true, true}
 	}
-	c.reorgs = previous.reorgs != s.reorgs
+	c.reorgs, c.records = previous.reorgs != s.reorgs, previous.roster != s.roster
 	if !previous.live || !s.live {
-		return changes{c.reorgs, true, true, true, true, true, true}
+		return changes{c.reorgs, true, true, true, true, true, true, c.records}
 	}
 	c.sync = previous.nextSeats != s.nextSeats
 	for i := range s.validators {
@@ -183,45 +181,4 @@ func (s *snapshot) changedSince(previous *snapshot) (c changes) {
 		c.sync = c.sync || now.syncCurrent != was.syncCurrent || now.syncNext != was.syncNext
 	}
 	return c
-}
-
-// offence is something a validator does that its operator should look at, with a
-// number that tells how bad it is.
-type offence struct {
-	rank    int // of the kind: lower is worse
-	kind    string
-	amount  float64
-	ordinal int
-}
-
-// offenders: above the individual limit, the worst validators only, in an order
-// that depends on nothing but the chain.
-func (s *snapshot) offenders(b *builder, limit int) {
-	var all []offence
-	for i := range s.validators {
-		v, settled := &s.validators[i], &s.settledBy[i]
-		for rank, o := range []offence{
-			{kind: "slashed", amount: boolValue(s.roster.members[i].record.Slashed)},
-			{kind: "blocks_missed", amount: float64(v.blocksMissed) + float64(settled.totals.BlocksExpected-settled.totals.BlocksProposed)},
-			{kind: "missed_attestation_streak", amount: max(0, float64(settled.streak))},
-			{kind: "attestations_overdue", amount: float64(v.overdue)},
-			{kind: "sync_missed", amount: float64(v.syncMissed)},
-		} {
-			if o.amount > 0 {
-				o.rank, o.ordinal = rank, i
-				all = append(all, o)
-			}
-		}
-	}
-	slices.SortFunc(all, func(x, y offence) int {
-		return cmp.Or(cmp.Compare(x.rank, y.rank), cmp.Compare(y.amount, x.amount), cmp.Compare(x.ordinal, y.ordinal))
-	})
-	all = all[:min(len(all), limit)]
-	series := make([]exposition.Series, 0, len(all))
-	for _, o := range all {
-		m := &s.roster.members[o.ordinal]
-		m.render(s.spec.Network)
-		series = append(series, exposition.Series{Labels: m.series + `,offence="` + o.kind + `"`, Value: o.amount})
-	}
-	b.add("ethereum_validator_offender", series)
 }

@@ -33,6 +33,7 @@ var closed = map[string][]string{
 	"vote":            {"source", "target", "head"},
 	"cause":           {"missing", "late", "wrong", "network"},
 	"offence":         {"slashed", "blocks_missed", "missed_attestation_streak", "attestations_overdue", "sync_missed"},
+	"at_least":        {"2", "3", "4", "5", "6", "7", "8"},
 	"period":          {"current", "next"},
 	"component":       {"source", "target", "head", "inactivity"},
 	"kind":            {"proposer", "attester"},
@@ -410,7 +411,7 @@ func TestClosedLabelsHaveTheCollectorsValues(t *testing.T) {
 		}
 	}
 	// The tables of these are exposed whole.
-	for _, name := range []string{"vote", "cause", "component", "kind"} {
+	for _, name := range []string{"vote", "cause", "component", "kind", "offence", "at_least"} {
 		for _, v := range closed[name] {
 			if !seen[name][v] {
 				t.Errorf("%s=%q is in no exposition", name, v)

@@ -76,7 +76,7 @@ func (s *settings) register(app *kingpin.Application) {
 		PlaceHolder("FILE").StringVar(&s.watchFile)
 	program.Int(app, "validators.individual-limit", "Number of watched validators up to which each gets series of its own. Beyond it only offenders do.",
 		1000, 0, &s.individualLimit)
-	program.Int(app, "validators.offender-limit", "Largest number of offender series, worst first.",
+	program.Int(app, "validators.offender-limit", "Largest number of offender series. Each kind of offence gets its share, the newest of each first.",
 		50, 0, &s.offenderLimit)
 
 	// How many slots an epoch has is only known from the chain, so the collector

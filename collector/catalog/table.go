@@ -131,7 +131,7 @@ func validatorFamilies() []Family {
 		gauge("next_proposal_timestamp_seconds", "Unix time at which the slot of the validator's next block proposal after the head begins; absent when none is known."),
 		gauge("sync_committee_member", "1 when the validator is in the sync committee of the period (current or next); absent otherwise.", "period"),
 		gauge("attestation_reward_gwei", "Reward in gwei for the newest settled epoch's attestation, negative for a penalty, by component (source, target, head, inactivity); absent where no beacon node serves rewards.", "component"),
-		gauge("offender", "A watched validator that fails a duty, worst first, by offence and how much of it: slashed (1), blocks_missed (proposals in the window and since), missed_attestation_streak (epochs), attestations_overdue, sync_missed (votes not yet settled). Instead of the other ethereum_validator families above --validators.individual-limit validators; at most --validators.offender-limit series.", "offence"),
+		gauge("offender", "A watched validator that fails a duty now, by offence and how much of it: slashed (1, until it has exited), blocks_missed (proposals in the window and since), missed_attestation_streak (epochs), attestations_overdue (of validators without a streak), sync_missed (votes not yet settled). A slashed validator has no other offence. Instead of the other ethereum_validator families above --validators.individual-limit validators; at most --validators.offender-limit series. First in turn the slashed, missed blocks and streaks of 3 epochs and more, then in turn what is less; of each kind the newest first: of two streaks the one that began later, and where both are too long to tell, of the validator with the higher balance, which has paid the least penalties. ethereum_group_offenders counts those that are left out, too.", "offence"),
 	}
 }
 
@@ -149,10 +149,12 @@ func groupFamilies() []Family {
 		gauge("effective_balance_gwei", "Sum of the effective balances of the group's validators in gwei at the first slot of the head's epoch."),
 		gauge("slashed", "Number of the group's validators that have been slashed."),
 		gauge("missed_attestation_streak", "Longest missed attestation streak among the group's validators in settled epochs, from 0 to 8."),
-		gauge("attestations_overdue", "Attestation duties of the group's validators in not yet settled epochs that are at least 3 slots old and not included at the head."),
+		gauge("attestations_overdue", "Attestation duties of the group's validators in not yet settled epochs that are at least 3 slots old and not included at the head. Those of slashed validators, which are to be stopped, are not counted."),
 		gauge("blocks_missed_unsettled", "Proposals of not yet settled epochs, up to the head, without a canonical block of the group's validator."),
 		gauge("sync_missed_unsettled", "Sync committee votes of the group's validators in not yet settled epochs, up to the head, that were expected and are not included."),
 		gauge("next_proposal_timestamp_seconds", "Unix time at which the slot of the next block proposal after the head by any of the group's validators begins; absent when none is known."),
+		gauge("offenders", "Number of the group's validators that fail a duty now, by offence, in the terms of ethereum_validator_offender, and however many there are.", "offence"),
+		gauge("missed_attestation_streaks", "Number of the group's validators whose missed attestation streak is at_least so many epochs, from 2 to 8. Slashed validators are not counted.", "at_least"),
 		gauge("sync_committee_members", "Number of the group's validators in the sync committee of the period (current or next).", "period"),
 		gauge("attestation_reward_gwei", "Sum of the group's validators' rewards in gwei for the newest settled epoch's attestations, negative for a penalty, by component (source, target, head, inactivity); absent where no beacon node serves rewards.", "component"),
 	}

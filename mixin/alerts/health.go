@@ -100,7 +100,8 @@ func (h health) participationLow() Alert {
 
 // down fires at a streak of missed attestations when more were lost by the validator's own
 // fault than to the network in that time. Where validators have no series of their own, the cause is not
-// known, so that the network must have been well all the time instead.
+// known, so that the network must have been well all the time instead. Nor has each of them a
+// series there: what the list leaves out is told as a number.
 func (h health) down() Alert {
 	n := h.c.Alerts.Validators.MissedStreak
 	// Two epochs more than the streak, since counters rest for some slots at a window's end.
@@ -109,23 +110,36 @@ func (h health) down() Alert {
 	lost := func(cause string) string {
 		return h.rise(h.of(mixin.Validator, "attestation_votes_lost_total", `vote="target"`, fmt.Sprintf("cause=%q", cause)), over)
 	}
-	offenders := h.latest(h.series("ethereum_validator_offender", `offence="missed_attestation_streak"`), "validator_index", "offence")
+	offenders := fmt.Sprintf("max without (offence) (%s) >= %d",
+		h.latest(h.series("ethereum_validator_offender", `offence="missed_attestation_streak"`), "validator_index", "offence"), n)
+	well := fmt.Sprintf("(min_over_time(%s[%s]) > 1 - %v)", rules.NetworkShortParticipation(h.c), mixin.Duration(over), h.c.Alerts.Validators.NetworkTrouble)
 	a := Alert{
 		Name: "ValidatorDown", Severity: mixin.Critical,
 		Expr: fmt.Sprintf("%s >= %d and ignoring (vote) (%s - ignoring (cause) %s > 0.5)", streak, n, lost("missing"), lost("network")) +
-			fmt.Sprintf(" or max without (offence) (%s) >= %d and%s (min_over_time(%s[%s]) > 1 - %v)",
-				offenders, n, ignoring(own(mixin.Validator)),
-				rules.NetworkShortParticipation(h.c), mixin.Duration(over), h.c.Alerts.Validators.NetworkTrouble),
-		For:         h.wait(),
-		Summary:     "A validator does not attest.",
-		Description: subject(mixin.Validator) + ` missed its last {{ $value | printf "%.0f" }} attestations, not because of the network (threshold ` + fmt.Sprint(n) + `).`,
-		Action:      "Check that its validator client runs with this key loaded, and that its beacon node is synced. Never start a second validator client with the same key.",
-		Dashboard:   mixin.ValidatorsDashboard,
-		Blames:      true,
-		Runbook:     downRunbook(),
+			fmt.Sprintf(" or %s and%s %s", offenders, ignoring(own(mixin.Validator)), well) +
+			fmt.Sprintf(" or (%s) and%s %s", h.notListed(offenders, n), ignoring(own(mixin.Group)), well),
+		For:     h.wait(),
+		Summary: "A validator does not attest.",
+		Description: "{{ if $labels.validator_index }}" + subject(mixin.Validator) + ` missed its last {{ $value | printf "%.0f" }} attestations, not because of the network` +
+			"{{ else }}" + subject(mixin.Group) + fmt.Sprintf(` has {{ $value | printf "%%.0f" }} down beyond those that have an alert of their own: they missed their last %d attestations or more, not because of the network`, n) +
+			"{{ end }} (threshold " + fmt.Sprint(n) + ").",
+		Action:    "Check that its validator client runs with this key loaded, and that its beacon node is synced. Never start a second validator client with the same key.",
+		Dashboard: mixin.ValidatorsDashboard,
+		Blames:    true,
+		Runbook:   downRunbook(),
 	}
 	a.Cases = downCases(h.c, a)
 	return a
+}
+
+// notListed is how many validators are down beyond those that the exporter lists where it
+// has too many for series of their own. The list has the newest outages, and the group of
+// all counts every one.
+func (h health) notListed(offenders string, atLeast int) string {
+	down := fmt.Sprintf("max without (at_least) (%s)",
+		h.latest(h.series("ethereum_group_missed_attestation_streaks", everything, fmt.Sprintf(`at_least="%d"`, atLeast)), "group_by", "group", "at_least"))
+	listed := fmt.Sprintf("(count without (validator_index) (%s) or max without (group_by, group) (0 * %s))", offenders, down)
+	return h.unlessIndividual(fmt.Sprintf("%s -%s %s > 0", down, perNetwork(mixin.Group), listed))
 }
 
 // groupDown fires within slots: overdue attestations are seen long before they count as
@@ -134,7 +148,8 @@ func (h health) down() Alert {
 func (h health) groupDown() Alert {
 	t := h.c.Alerts.Validators
 	overdue := h.latest(h.of(mixin.Group, "attestations_overdue"), own(mixin.Group)...)
-	active := h.once(h.of(mixin.Group, "validators", `status=~"active_.+"`))
+	// Slashed validators are to be stopped: the exporter does not count their attestations either.
+	active := h.once(h.of(mixin.Group, "validators", `status=~"active_(ongoing|exiting)"`))
 	network := fmt.Sprintf("%s / (%s > 0) / %s",
 		h.latest(h.series("ethereum_network_attestations_overdue")), h.once(h.series("ethereum_network_active_validators")), h.overdueEpochs())
 	a := Alert{

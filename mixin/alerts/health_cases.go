@@ -3,6 +3,7 @@ package alerts
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/ethereum-validator-monitor/validator-monitor/mixin"
@@ -189,6 +190,26 @@ func downCases(c mixin.Config, a Alert) []Case {
 		m.on("b", "ethereum_chain_head_slot", m.constant(900)),
 		m.on("b", "ethereum_validator_missed_attestation_streak", m.constant(8), m.names(mixin.Validator)...),
 	}
+	// Above the individual limit the list has one validator that has been down for long, and
+	// the group of all counts it, too.
+	const one = " missed its last 8 attestations, not because of the network (threshold %d)."
+	old := append(m.network(0), m.head(), m.offender("missed_attestation_streak", m.constant(8)))
+	was := m.instance(mixin.Validator, fmt.Sprintf(one, n))
+	down := func(values string) Series {
+		return m.series("ethereum_group_missed_attestation_streaks", values, append(all(), "at_least", fmt.Sprint(n))...)
+	}
+	more := func(name, streaks string, beside []Series, expected ...Instance) Case {
+		return Case{
+			Name: name, Step: m.step, Input: slices.Concat(old, []Series{down(streaks)}, beside),
+			Firing: []Firing{
+				{At: m.at(at - 1), Instances: []Instance{was}},
+				{At: m.at(at + m.after(a.For)), Instances: append([]Instance{was}, expected...)},
+			},
+		}
+	}
+	fresh := m.on(first, "ethereum_validator_offender", m.values(func(step int) (float64, bool) {
+		return float64(min(8, m.count(step))), m.count(step) > 0
+	}), "validator_index", "5", "offence", "missed_attestation_streak")
 	return []Case{
 		m.fires("fires when the last ones are missed, as many as the threshold", a, at,
 			[]Series{m.head(), m.streak(first, never), m.lost("missing", every), m.lost("network", none)}, told(missed)),
@@ -203,6 +224,16 @@ func downCases(c mixin.Config, a Alert) []Case {
 			append(m.network(0), m.head(), m.offender("missed_attestation_streak", m.values(func(step int) (float64, bool) {
 				return float64(min(8, m.count(step))), m.count(step) > 0
 			}))), told(missed)),
+		more("tells a new one on the list apart, beside one that has been down for long", m.scenario.from(at, 1, 2), []Series{fresh},
+			m.labelled(fmt.Sprintf("Validator 5 on mainnet missed its last %d attestations, not because of the network (threshold %d).", missed, n), "validator_index", "5")),
+		more("tells how many are down beyond the list", m.scenario.from(at, 1, 4), nil,
+			m.labelled(fmt.Sprintf("Group all=all on mainnet has 3 down beyond those that have an alert of their own: they missed their last %d attestations or more, not because of the network (threshold %d).", n, n), all()...)),
+		m.fires("tells how many are down where none is listed", a, at, append(m.network(0), m.head(), down(m.scenario.from(at, 0, 1))),
+			m.labelled(fmt.Sprintf("Group all=all on mainnet has 1 down beyond those that have an alert of their own: they missed their last %d attestations or more, not because of the network (threshold %d).", n, n), all()...)),
+		m.silent("is silent about numbers where validators have series of their own",
+			append(m.network(0), m.head(), down(m.constant(5)), m.of(mixin.Validator, "status", m.constant(1), "status", "active_ongoing"))),
+		m.silent("is silent about numbers when the network misses more than the threshold",
+			append(m.network(c.Alerts.Validators.NetworkTrouble+hair), m.head(), down(m.constant(5)))),
 		m.silent("is silent when one less than the threshold is missed in a row, again and again",
 			[]Series{m.head(), m.streak(first, n-1), m.lost("missing", every), m.lost("network", none)}),
 		m.silent("is silent when the network lost them all",
@@ -252,6 +283,7 @@ func groupDownCases(c mixin.Config, a Alert) []Case {
 			s.of(mixin.Group, "validators", s.constant(size-1), "status", "active_ongoing"),
 			s.of(mixin.Group, "validators", s.constant(1), "status", "active_exiting"),
 			s.of(mixin.Group, "validators", s.constant(size), "status", "pending_queued"),
+			s.of(mixin.Group, "validators", s.constant(size), "status", "active_slashed"),
 			s.of(mixin.Network, "attestations_overdue", s.from(from, others*usual*duties, others*network*duties)),
 			s.of(mixin.Network, "active_validators", s.constant(others)),
 		}
@@ -270,7 +302,7 @@ func groupDownCases(c mixin.Config, a Alert) []Case {
 		s.silent("is silent below the least number of attestations", with(small(least-1), 0, least-1, 0)),
 		s.silent("is silent when the network has empty slots and everybody is overdue",
 			with(members, 0, members, t.NetworkTrouble+hair)),
-		s.silent("is silent when the network is unknown", with(members, 0, members, usual)[:6]),
+		s.silent("is silent when the network is unknown", with(members, 0, members, usual)[:7]),
 	}
 }
 

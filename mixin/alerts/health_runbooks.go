@@ -167,8 +167,10 @@ A validator's newest attestations, as many in a row as the threshold, are not on
 fault. The exporter counts up to 8 in a row, in settled epochs: those of the last two epochs are not among them yet, so the
 validator has been gone for two epochs longer than the number says.
 
-Above the exporter's individual limit only the worst validators are shown, without a cause. There the alert fires only while
-the network itself was well all the time, and not before that is known.`,
+Above the exporter's individual limit only some validators are shown, those that went down last, without a cause. There the
+alert fires only while the network itself was well all the time, and not before that is known. How many more there are that
+are not shown, an alert of the group of all tells; it is over when all have an alert of their own, or attest. When a validator
+gives way to newer ones on the list, its own alert ends although it is still down: the group's goes on.`,
 		Impact: `
 The validator earns nothing and pays a penalty every epoch, about three quarters of what it would earn. A day offline costs
 most of another day's rewards. If the chain does not finalize at the same time, penalties grow quickly.`,
@@ -186,6 +188,11 @@ Is it alone, or one of many?
 	count(max by (validator_index) (ethereum_validator_missed_attestation_streak) > 0)
 	max by (validator_index) (ethereum_validator_offender{offence="missed_attestation_streak"})
 
+Many more than are listed: whose are they? The exporter itself knows each one:
+
+	max by (group_by, group, at_least) (ethereum_group_missed_attestation_streaks) > 0
+	curl -s 'http://EXPORTER:8080/api/v1/validators?offending=true'
+
 Has it exited or been slashed?
 
 	max by (validator_index, status) (ethereum_validator_status{validator_index="INDEX"})
@@ -199,6 +206,7 @@ more after each start)? Does slashing protection refuse to sign? Is the remote s
 - Slashing protection refuses: do not delete its database. Find out who else signed with this key; until then it is good
   that it refuses.
 - The key moved to somebody else: take it off the watch list.
+- More are down for good than the list has room for: take them off the watch list, or raise «--validators.offender-limit».
 ` + oneSigner,
 	}
 }
@@ -219,7 +227,7 @@ The whole group loses its rewards and pays penalties. If the group is a large pa
 Which groups? The one that all overdue validators share names the cause: a machine, a client, a beacon node, an operator. Here a
 validator may have two overdue attestations, so that the share may be twice that of the alert.
 
-	sort_desc(max by (group_by, group) (ethereum_group_attestations_overdue) / (sum by (group_by, group) (max by (group_by, group, status) (ethereum_group_validators{status=~"active_.+"})) > 0))
+	sort_desc(max by (group_by, group) (ethereum_group_attestations_overdue) / (sum by (group_by, group) (max by (group_by, group, status) (ethereum_group_validators{status=~"active_(ongoing|exiting)"})) > 0))
 
 And the network:
 

@@ -198,7 +198,7 @@ func worstGroups(c mixin.Config, s selectors) *panel {
 	byGroup := func(metric string, matchers ...string) string {
 		return s.once(s.chain(metric, append([]string{`group_by="$group_by"`}, matchers...)...))
 	}
-	active := "sum without (status) (" + byGroup("ethereum_group_validators", `status=~"active_.*"`) + ")"
+	active := "sum without (status) (" + byGroup("ethereum_group_validators", `status=~"active_(ongoing|exiting)"`) + ")"
 	warn, good := c.Dashboards.EffectivenessWarn, c.Dashboards.EffectivenessGood
 	return newTable("Worst groups",
 		fmt.Sprintf("The %d groups of the chosen label with the lowest own-fault effectiveness over a day. Overdue is the share of attestations of the last epoch or two that are at least 3 slots old and not included; budget is what is left of the error budget for %s of %s effectiveness, negative when overdrawn. Empty until rules have recorded an hour.",
