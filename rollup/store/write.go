@@ -66,11 +66,12 @@ type sample struct {
 	value  float64
 
 	// leader has the same key and stands before it in the batch: it alone is written, and
-	// its fate decides.
+	// what is then stored under the key decides.
 	leader *sample
 
 	series int64 // id, 0 while unknown
 	fate   fate
+	stored uint64 // bits of what is stored under the key, once that is known
 	reason string // when rejected
 	err    error
 }
@@ -81,11 +82,13 @@ func (s *sample) reject(reason string, err error) { s.fate, s.reason, s.err = re
 
 // settle decides a sample by the value that is stored under its key.
 func (s *sample) settle(stored uint64) {
-	s.fate = conflict
+	s.fate, s.stored = conflict, stored
 	if math.Float64bits(s.value) == stored {
 		s.fate = duplicate
 	}
 }
+
+func (s *sample) wrote() { s.fate, s.stored = written, math.Float64bits(s.value) }
 
 // batch is what a call of Write stores.
 type batch struct {
@@ -176,12 +179,9 @@ func (b *batch) result() (r Result) {
 		decided, reason, err := sample.fate, sample.reason, sample.err
 		if leader := sample.leader; leader != nil {
 			decided, reason, err = leader.fate, leader.reason, leader.err
-			switch {
-			case decided == rejected:
-			case math.Float64bits(sample.value) != math.Float64bits(leader.value):
-				decided = conflict
-			case decided == written:
-				decided = duplicate
+			if decided != rejected {
+				sample.settle(leader.stored)
+				decided = sample.fate
 			}
 		}
 		switch decided {
@@ -399,7 +399,7 @@ func copySamples(ctx context.Context, tx pgx.Tx, samples []*sample) error {
 		return fmt.Errorf("copy samples: %w", err)
 	}
 	for _, sample := range samples {
-		sample.fate = written
+		sample.wrote()
 	}
 	return nil
 }
@@ -460,7 +460,7 @@ func mergeSamples(ctx context.Context, tx pgx.Tx, samples []*sample) error {
 			SELECT series_id, window_start, value
 			FROM unnest($1::bigint[], $2::timestamptz[], $3::float8[]) AS new (series_id, window_start, value)
 			ON CONFLICT DO NOTHING
-			RETURNING series_id, window_start, value`, func(sample *sample, _ float64) { sample.fate = written })
+			RETURNING series_id, window_start, value`, func(sample *sample, _ float64) { sample.wrote() })
 		if err != nil {
 			return fmt.Errorf("insert samples: %w", err)
 		}
