@@ -216,7 +216,7 @@ func TestBackupAndRestore(t *testing.T) {
 	}
 	for format, restore := range map[string]func(file, target string){
 		"custom": func(file, target string) {
-			program("pg_restore", "--dbname", target, "--no-owner", "--exit-on-error", file)
+			program("pg_restore", "--dbname", target, "--no-owner", "--single-transaction", file)
 		},
 		"plain": func(file, target string) {
 			program("psql", "--dbname", target, "--quiet", "--no-psqlrc", "--set", "ON_ERROR_STOP=1", "--file", file)

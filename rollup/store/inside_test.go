@@ -17,6 +17,9 @@ func DatabaseClock(now func() time.Time) func(*Options) {
 	return func(o *Options) { o.databaseNow = now }
 }
 
+// UniqueIndexes are those that must be there.
+func UniqueIndexes() []string { return uniqueIndexes() }
+
 // MigrateTo migrates up to a version, as an older program did.
 func MigrateTo(ctx context.Context, s *Store, version int64) error {
 	return s.migrate(ctx, func(provider *goose.Provider) ([]*goose.MigrationResult, error) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -185,6 +186,39 @@ func TestEveryWindowFamilyHasASubjectAndAMeasure(t *testing.T) {
 			t.Errorf("no series has measure %s", measure)
 		}
 	}
+}
+
+// pg_restore makes indexes last. What is written before would be there twice, and the
+// restoring fail for it.
+func TestDatabaseThatIsBeingRestoredIsRefused(t *testing.T) {
+	t.Parallel()
+	url := postgres.Database(t)
+	s := open(t, url, forgetful)
+	write(t, s, expected(1, 2, 15))
+	const unique = `
+		SELECT array_agg(indexes.relname::text ORDER BY indexes.relname::text COLLATE "C")
+		FROM pg_index JOIN pg_class AS indexes ON indexes.oid = indexrelid JOIN pg_class AS tables ON tables.oid = indrelid
+		WHERE indisunique AND tables.relnamespace = 'public'::regnamespace AND tables.relname NOT LIKE 'schema\_%' AND NOT tables.relispartition`
+	if got, wanted := ask[[]string](t, url, unique), slices.Sorted(slices.Values(store.UniqueIndexes())); !slices.Equal(got, wanted) {
+		t.Errorf("unique indexes are %s, and looked for are %s", got, wanted)
+	}
+	for _, c := range []struct{ missing, drop, restore string }{
+		{"samples_pkey", `ALTER TABLE samples DROP CONSTRAINT samples_pkey`, `ALTER TABLE samples ADD PRIMARY KEY (series_id, window_start)`},
+		// As it is until the last partition has its own.
+		{"samples_pkey", `ALTER TABLE samples DROP CONSTRAINT samples_pkey; ALTER TABLE ONLY samples ADD PRIMARY KEY (series_id, window_start)`, `ALTER TABLE samples DROP CONSTRAINT samples_pkey; ALTER TABLE samples ADD PRIMARY KEY (series_id, window_start)`},
+		{"series_hash_key, series_subject", `ALTER TABLE series DROP CONSTRAINT series_hash_key; DROP INDEX series_subject`, `
+			ALTER TABLE series ADD UNIQUE (hash); CREATE UNIQUE INDEX series_subject ON series (subject_id, measure) WHERE subject_id IS NOT NULL`},
+	} {
+		run(t, url, c.drop)
+		_, err := s.Write(t.Context(), []store.Row{expected(1, 2, 15), expected(1, 1, 15)})
+		for what, err := range map[string]error{"write": err, "check": s.Check(t.Context()), "maintain": s.Maintain(t.Context())} {
+			if !errors.Is(err, store.ErrMismatch) || !strings.Contains(err.Error(), "is being restored, or these indexes are missing: "+c.missing) {
+				t.Errorf("%s without %s: %v", what, c.missing, err)
+			}
+		}
+		run(t, url, c.restore)
+	}
+	want(t, write(t, s, expected(1, 2, 15), expected(1, 1, 15)), "written 1, duplicates 1, conflicts [], rejected []")
 }
 
 // A standby answers, and has the schema: nothing but a write would tell.

@@ -294,16 +294,31 @@ func (s *Store) connected(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
+// uniqueIndexes lists the unique indexes, of which some keep rows from being stored twice
+// and all are there once a backup is restored: pg_restore makes them after it has filled
+// the tables, that of the versions among them.
+func uniqueIndexes() []string {
+	return []string{
+		"networks_pkey",
+		"subjects_pkey", "subjects_validator", "subjects_group", "subjects_network",
+		"series_pkey", "series_hash_key", "series_subject",
+		"samples_pkey",
+		"calendar_pkey", "days_pkey",
+	}
+}
+
 // recognise looks what database an open connection leads to, which a pooler in between or a
 // backup restored in its place can change, and whether its schema still fits. In a
 // transaction what it finds holds until the end: nobody can drop the series meanwhile.
 func (s *Store) recognise(ctx context.Context, db querier) error {
 	const sql = `
-		SELECT ` + incarnationOf + `, (SELECT coalesce(max(version_id), 0) FROM ` + versionTable + ` WHERE is_applied)
+		SELECT ` + incarnationOf + `, (SELECT coalesce(max(version_id), 0) FROM ` + versionTable + ` WHERE is_applied), (
+			SELECT coalesce(string_agg(name, ', '), '') FROM unnest($1::text[]) AS name
+			WHERE NOT EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass(name) AND indisunique AND indisvalid))
 		FROM (SELECT count(*) FROM (SELECT FROM series LIMIT 0) AS none) AS held`
-	var incarnation string
+	var incarnation, missing string
 	var version int64
-	err := db.QueryRow(ctx, sql).Scan(&incarnation, &version)
+	err := db.QueryRow(ctx, sql, uniqueIndexes()).Scan(&incarnation, &version, &missing)
 	switch {
 	case hasCode(err, codeUndefinedTable):
 		version = 0 // there is no schema, or it is being restored
@@ -313,7 +328,13 @@ func (s *Store) recognise(ctx context.Context, db querier) error {
 		s.met(incarnation)
 	}
 	s.schema.Store(version)
-	return schemaFits(version)
+	if err := schemaFits(version); err != nil {
+		return err
+	}
+	if missing != "" {
+		return fmt.Errorf("%w: a backup is being restored, or these indexes are missing: %s", ErrMismatch, missing)
+	}
+	return nil
 }
 
 // met forgets what is known of the database of before when this one is another.
