@@ -539,3 +539,42 @@ func TestGenesisOfFurtherNetworks(t *testing.T) {
 		t.Errorf("another genesis of mainnet: %v", err)
 	}
 }
+
+// What is stored stays until somebody says that it is wrong, as the error tells how.
+func TestGenesisThatWasWrongIsPutRightAsTheErrorSays(t *testing.T) {
+	t.Parallel()
+	url := postgres.Database(t)
+	const name = "bob's devnet"
+	with := func(at time.Time) func(*store.Options) {
+		return func(o *store.Options) { o.Genesis = map[string]time.Time{name: at} }
+	}
+	row := func(n int) store.Row {
+		return store.Row{Labels: labels("__name__", "ethereum_network_window_attestations_expected", "network", name), Window: window(n), Value: 1}
+	}
+	right := time.Date(2026, time.October, 1, 20, 0, 0, 0, time.UTC)
+	wrong := open(t, url, with(right.Add(12*time.Hour)))
+	for n := range 30 {
+		write(t, wrong, row(1+n))
+	}
+	maintain(t, wrong)
+	s := open(t, url, with(right))
+	err := s.Check(t.Context())
+	if !errors.Is(err, store.ErrMismatch) {
+		t.Fatal(err)
+	}
+	_, statement, found := strings.Cut(err.Error(), "cut anew with: ")
+	if !found {
+		t.Fatalf("the error does not say what to do: %v", err)
+	}
+	run(t, url, statement)
+	const days = `SELECT string_agg(concat_ws(' ', day, windows), ', ' ORDER BY day) FROM network_daily`
+	for range 2 {
+		if got, wanted := ask[string](t, url, days), "2026-10-29 9, 2026-10-30 15, 2026-10-31 6"; got != wanted {
+			t.Errorf("got  %s\nwant %s", got, wanted)
+		}
+		if got := ask[string](t, url, `SELECT string_agg(DISTINCT to_char(begins AT TIME ZONE 'UTC', 'HH24:MI:SS'), ' ') FROM calendar`); got != "20:00:00" {
+			t.Errorf("days begin at %s", got)
+		}
+		maintain(t, s)
+	}
+}

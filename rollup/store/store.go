@@ -204,8 +204,8 @@ func (s *Store) registerNetworks(ctx context.Context) error {
 			return fmt.Errorf("register network %s: %w", name, err)
 		}
 		if !stored.Equal(genesis) {
-			return fmt.Errorf("%w: the genesis of network %s is %d there and %d in the settings",
-				ErrMismatch, name, stored.Unix(), genesis.Unix())
+			return fmt.Errorf("%w: the genesis of network %s is %d there and %d in the settings: put the flag right, or, if the stored one is wrong, have the days cut anew with: UPDATE networks SET genesis = to_timestamp(%d) WHERE name = '%s'",
+				ErrMismatch, name, stored.Unix(), genesis.Unix(), genesis.Unix(), strings.ReplaceAll(name, "'", "''"))
 		}
 	}
 	return nil
