@@ -31,12 +31,12 @@ const everyone = "everyone"
 
 // expectedAlerts is the truth of the devnet: the validators from shape.Keys on, which are
 // the group beta, are offline, and nobody else is.
-func (p *proof) expectedAlerts(ctx context.Context, at time.Time, shape devnet.Shape) (map[string]expected, error) {
-	missed, err := p.validatorsWith(ctx, "blocks_missed_unsettled", at)
+func (p *proof) expectedAlerts(ctx context.Context, shape devnet.Shape) (map[string]expected, error) {
+	missed, err := p.validatorsWith(ctx, "blocks_missed_unsettled")
 	if err != nil {
 		return nil, err
 	}
-	orphaned, err := p.validatorsWith(ctx, "blocks_orphaned_observed_total", at)
+	orphaned, err := p.validatorsWith(ctx, "blocks_orphaned_observed_total")
 	if err != nil {
 		return nil, err
 	}
@@ -86,10 +86,10 @@ func (p *proof) expectedAlerts(ctx context.Context, at time.Time, shape devnet.S
 }
 
 // validatorsWith returns the validators for which a series of the exporter's was ever
-// above 0, as subjects.
-func (p *proof) validatorsWith(ctx context.Context, name string, at time.Time) ([]string, error) {
+// above 0, up to now, as subjects.
+func (p *proof) validatorsWith(ctx context.Context, name string) ([]string, error) {
 	series, err := p.prometheus.Query(ctx, fmt.Sprintf(
-		`max by (validator_index) (max_over_time(ethereum_validator_%s{job=%q}[1h])) > 0`, name, exporterJob), at)
+		`max by (validator_index) (max_over_time(ethereum_validator_%s{job=%q}[1h])) > 0`, name, exporterJob), time.Now())
 	if err != nil {
 		return nil, err
 	}
@@ -148,15 +148,16 @@ func (p *proof) deserved(h history, shape devnet.Shape) map[string][]string {
 	return whom
 }
 
-// checkAlerts compares the alerts that fired with those that had to.
-func (p *proof) checkAlerts(ctx context.Context, t *testing.T, at time.Time, shape devnet.Shape, h history) {
+// checkFalseAlerts compares the alerts that fired so far with those that may. It comes
+// before anything else settles, of which the history knows nothing.
+func (p *proof) checkFalseAlerts(ctx context.Context, t *testing.T, shape devnet.Shape, h history) {
 	blames := map[string]bool{}
 	for _, s := range alerts.Sections(p.config) {
 		for _, a := range s.Alerts {
 			blames[a.Name] = a.Blames
 		}
 	}
-	want, err := p.expectedAlerts(ctx, at, shape)
+	want, err := p.expectedAlerts(ctx, shape)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,20 +169,6 @@ func (p *proof) checkAlerts(ctx context.Context, t *testing.T, at time.Time, sha
 	for name, e := range want {
 		if _, known := blames[name]; !known {
 			t.Errorf("%s is expected (%s), and there is no such alert", name, e.why)
-		}
-		for _, subject := range e.must {
-			key := name + ": " + subject
-			if _, ok := p.firing[key]; ok {
-				continue
-			}
-			state := "its condition does not hold"
-			if a, ok := p.pending[key]; ok {
-				state = "it is pending since " + a.ActiveAt.String()
-			}
-			t.Errorf("%s does not fire for %s: %s; %s; it ended %q", name, subject, e.why, state, p.ended[key])
-		}
-		if e.some && !p.everFired(name) {
-			t.Errorf("%s never fired: %s", name, e.why)
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(p.fired)) {
@@ -197,6 +184,33 @@ func (p *proof) checkAlerts(ctx context.Context, t *testing.T, at time.Time, sha
 		}
 		t.Errorf("%s fires for %s, %s\n\t%v\n\t%s\n\t%s", name, subject, fault,
 			alert.Labels, alert.Annotations["summary"], alert.Annotations["description"])
+	}
+}
+
+// checkAlerts checks that the alerts fire, all at once, that must.
+func (p *proof) checkAlerts(ctx context.Context, t *testing.T, shape devnet.Shape, deadline time.Time) {
+	want, err := p.expectedAlerts(ctx, shape)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.await(ctx, want, deadline); err != nil {
+		t.Fatal(err)
+	}
+	for name, e := range want {
+		for _, subject := range e.must {
+			key := name + ": " + subject
+			if _, ok := p.firing[key]; ok {
+				continue
+			}
+			state := "its condition does not hold"
+			if a, ok := p.pending[key]; ok {
+				state = "it is pending since " + a.ActiveAt.String()
+			}
+			t.Errorf("%s does not fire for %s: %s; %s; it ended %q", name, subject, e.why, state, p.ended[key])
+		}
+		if e.some && !p.everFired(name) {
+			t.Errorf("%s never fired: %s", name, e.why)
+		}
 	}
 	t.Logf("%d alerts fired for somebody, %d of them at the end", len(p.fired), len(p.firing))
 	for _, line := range p.summary() {
