@@ -117,7 +117,7 @@ func page(configs []mixin.Config, variants []Alert) (string, error) {
 func markdown(text string) string {
 	var out []string
 	code := false
-	for line := range strings.SplitSeq(strings.TrimSpace(text)+"\n", "\n") {
+	for line := range strings.SplitSeq(strings.Trim(text, "\n")+"\n", "\n") {
 		if strings.HasPrefix(line, "\t") != code {
 			code = !code
 			out = append(out, "```")

@@ -96,6 +96,22 @@ Start it.
 	}
 }
 
+func TestCodeOfAPageIsFencedFromItsFirstLineOn(t *testing.T) {
+	const code = "'''\nup == 0\n'''"
+	for text, want := range map[string]string{
+		"\tup == 0":                code,
+		"\n\tup == 0\n":            code,
+		"\n\tup == 0\n\nThen\n":    code + "\n\nThen",
+		"First:\n\n\tup == 0\n":    "First:\n\n" + code,
+		"\tup == 0\n\tdown == 0\n": "'''\nup == 0\ndown == 0\n'''",
+		"no code\n":                "no code",
+	} {
+		if got := strings.ReplaceAll(markdown(text), "```", "'''"); got != want {
+			t.Errorf("%q becomes\n%s\nwant\n%s", text, got, want)
+		}
+	}
+}
+
 func TestPagesSayWhatIsWrong(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
