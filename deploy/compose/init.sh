@@ -1,11 +1,23 @@
 #!/bin/sh
-# Makes the secrets that compose.yaml reads: init.sh [FOLDER]. A file that exists is left alone, so it can be run again.
+# Makes what is yours of what compose.yaml reads: .env, watch/watch.yml and the secrets. A file that exists is left alone, so it
+# can be run again. init.sh [FOLDER] puts the secrets elsewhere; SECRETS_DIR in .env must then name that folder.
 #
 # Compose mounts each file as it is, with its owner and mode, into containers that run as users of their own, none of
 # whom is its owner. So the folder is what keeps others out: only its owner may enter it. Each file can be read by whoever
 # it is mounted for; none is mounted for anybody else.
 set -eu
 umask 077
+# own FILE copies the example of a file that is not there yet, for containers to read: whole or not at all.
+own() {
+  if [ ! -e "$1" ]; then
+    cp "$1.example" "$1.new"
+    chmod 644 "$1.new"
+    mv "$1.new" "$1"
+  fi
+}
+own "$(dirname "$0")/.env"
+own "$(dirname "$0")/watch/watch.yml"
+
 folder=${1:-$(dirname "$0")/secrets}
 mkdir -p "$folder"
 chmod 700 "$folder"
@@ -37,6 +49,7 @@ for receiver in pager chat log; do
 done
 
 cat <<TEXT
+Settings are in .env, validators in watch/watch.yml, both beside compose.yaml.
 Secrets are in $(pwd), which only $(id -un) may enter.
   Grafana:       user admin, password in grafana-admin-password
   alerts:        write the URLs of your webhooks to pager-url, chat-url and log-url

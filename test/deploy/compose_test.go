@@ -41,24 +41,62 @@ func composeProfiles() map[string][]string {
 // composed is the stack of a profile as Compose sees it, with settings beside those of .env.
 type composed struct {
 	*types.Project
-	secrets string // folder of the secrets, for init.sh to make
+	dir     string // of compose.yaml
+	secrets string // folder of the secrets, which init.sh has made
+}
+
+// initialized is a copy of the folder as a clone has it, in which init.sh was run; what is
+// beside it in the tree is beside the copy.
+func initialized(t *testing.T) (dir string) {
+	t.Helper()
+	dir = cloned(t)
+	runInit(t, dir)
+	return dir
+}
+
+func cloned(t *testing.T) (dir string) {
+	t.Helper()
+	top, err := filepath.Abs(tree)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir = filepath.Join(t.TempDir(), "deploy", "compose")
+	script := `set -eu
+mkdir -p "$2"
+ln -s "$1/mixin" "$2/../../mixin"
+ln -s "$1/deploy/prometheus" "$2/../prometheus"
+cd "$1/deploy/compose"
+# Not what the owner of this tree has made there.
+git ls-files -z --cached --others --exclude-standard . | while IFS= read -r -d '' f; do
+  if [ -e "$f" ]; then cp --parents -p "$f" "$2"; fi
+done`
+	if out, err := exec.Command("bash", "-c", script, "bash", top, dir).CombinedOutput(); err != nil {
+		t.Fatalf("copy deploy/compose: %v\n%s", err, out)
+	}
+	return dir
+}
+
+// runInit runs init.sh with a umask that would let everybody read.
+func runInit(t *testing.T, dir string, args ...string) {
+	t.Helper()
+	command := exec.Command("sh", slices.Concat([]string{"-c", `umask 000; exec "$0" "$@"`, filepath.Join(dir, "init.sh")}, args)...)
+	if out, err := command.CombinedOutput(); err != nil {
+		t.Fatalf("init.sh: %v\n%s", err, out)
+	}
 }
 
 func compose(t *testing.T, profile string, settings ...string) *composed {
 	t.Helper()
-	c := &composed{secrets: filepath.Join(t.TempDir(), "secrets")}
-	dir, err := filepath.Abs(composeDir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := &composed{dir: initialized(t)}
+	c.secrets = filepath.Join(c.dir, "secrets")
 	var profiles []string
 	if profile != "" {
 		profiles = []string{profile}
 	}
 	options, err := cli.NewProjectOptions(nil,
-		cli.WithWorkingDirectory(dir),
+		cli.WithWorkingDirectory(c.dir),
 		// Whoever runs the test has an environment of their own, which counts for nothing.
-		cli.WithEnv(append([]string{"SECRETS_DIR=" + c.secrets}, settings...)),
+		cli.WithEnv(settings),
 		cli.WithEnvFiles(), cli.WithDotEnv,
 		cli.WithDefaultConfigPath,
 		cli.WithDefaultProfiles(profiles...),
@@ -70,15 +108,6 @@ func compose(t *testing.T, profile string, settings ...string) *composed {
 		t.Fatalf("profile %s: %v", profile, err)
 	}
 	return c
-}
-
-func initSecrets(t *testing.T, dir string) {
-	t.Helper()
-	// With a umask that would let everybody read.
-	command := exec.Command("sh", "-c", `umask 000; exec "$0" "$1"`, filepath.Join(composeDir, "init.sh"), dir)
-	if out, err := command.CombinedOutput(); err != nil {
-		t.Fatalf("init.sh: %v\n%s", err, out)
-	}
 }
 
 func eachProfile(t *testing.T, check func(t *testing.T, profile string, c *composed)) {
@@ -96,7 +125,7 @@ func (c *composed) only(t *testing.T, profile string) *composed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &composed{Project: chosen, secrets: c.secrets}
+	return &composed{Project: chosen, dir: c.dir, secrets: c.secrets}
 }
 
 func TestComposeProfilesRunWhatTheyPromise(t *testing.T) {
@@ -123,29 +152,120 @@ func TestComposeProfilesRunWhatTheyPromise(t *testing.T) {
 	})
 }
 
-// Every setting of .env is used, and nothing is used that is not in it: Compose would put
-// nothing in its place, and only warn.
-func TestComposeSettingsAreThoseOfTheEnvFile(t *testing.T) {
-	settings := map[string]bool{}
-	for line := range strings.Lines(readText(t, composeDir+"/.env")) {
-		if name, _, ok := strings.Cut(line, "="); ok && !strings.HasPrefix(line, "#") {
-			settings[name] = false
+// What can be set is shown in .env.example, or named there; and each has a value of its own
+// where nobody sets it, the same everywhere: the .env of somebody who upgrades knows nothing
+// of a new setting, and Compose would put nothing in its place and only warn.
+func TestComposeSettingsAreThoseOfTheExample(t *testing.T) {
+	example := readText(t, composeDir+"/.env.example")
+	shown := map[string]string{}
+	for line := range strings.Lines(example) {
+		if name, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok && !strings.HasPrefix(line, "#") {
+			shown[name] = value
 		}
 	}
-	for _, name := range regexp.MustCompile(`\$\{?([A-Za-z_][A-Za-z0-9_]*)`).FindAllStringSubmatch(readText(t, composeDir+"/compose.yaml"), -1) {
-		if _, known := settings[name[1]]; !known {
-			t.Errorf("%s is not in .env", name[1])
+	defaults := map[string]string{}
+	for _, m := range regexp.MustCompile(`\$(?:\{([A-Z_]+)(?:(:[-+])([^}]*))?\}|[A-Za-z_]+)`).FindAllStringSubmatch(readText(t, composeDir+"/compose.yaml"), -1) {
+		name, operator, value := m[1], m[2], m[3]
+		if operator == "" {
+			t.Errorf("%s has no value where nobody sets it", m[0])
 		}
-		settings[name[1]] = true
+		if operator == ":+" { // a flag that is there when it has a value
+			value = ""
+		}
+		if other, ok := defaults[name]; ok && other != value {
+			t.Errorf("%s is %q here and %q there", name, value, other)
+		}
+		defaults[name] = value
 	}
-	for name, used := range settings {
-		if !used && name != "COMPOSE_PROFILES" {
-			t.Errorf("%s of .env is not used", name)
+	for name, value := range defaults {
+		switch one, ok := shown[name]; {
+		case strings.HasSuffix(name, "_IMAGE"):
+			if ok || !strings.Contains(example, name) {
+				t.Errorf("%s must be named in .env.example and not set, so that an upgrade brings the new one", name)
+			}
+		case name == "MONITOR_VERSION":
+			if ok {
+				t.Error("an .env that sets MONITOR_VERSION stays with that version")
+			}
+		case !ok:
+			t.Errorf("%s is not in .env.example", name)
+		case one != value:
+			t.Errorf("%s is %q in .env.example and %q where nobody sets it", name, one, value)
 		}
 	}
-	version := strings.TrimSpace(readText(t, tree+"/VERSION"))
-	if got := compose(t, "full").Environment["MONITOR_VERSION"]; got != version {
-		t.Errorf("MONITOR_VERSION is %s, the file VERSION says %s", got, version)
+	for name := range shown {
+		if _, used := defaults[name]; !used && name != "COMPOSE_PROFILES" {
+			t.Errorf("%s of .env.example is not used", name)
+		}
+	}
+	if version := strings.TrimSpace(readText(t, tree+"/VERSION")); defaults["MONITOR_VERSION"] != version {
+		t.Errorf("MONITOR_VERSION is %s, the file VERSION says %s", defaults["MONITOR_VERSION"], version)
+	}
+}
+
+// The upgrade is git pull: what its owner writes stands in no file that git has, and stays.
+func TestComposeFilesOfItsOwnerAreNotGits(t *testing.T) {
+	dir := initialized(t)
+	written := map[string]string{".env": "COMPOSE_PROFILES=solo\n", "watch/watch.yml": "validators: [{index: 1}]\n", "secrets/pager-url": "https://example.org"}
+	for name, text := range written {
+		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
+			t.Errorf("init.sh does not make it: %v", err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	runInit(t, dir)
+	for name, text := range written {
+		if got := readText(t, filepath.Join(dir, name)); got != text {
+			t.Errorf("init.sh a second time makes %s %q", name, got)
+		}
+	}
+	// Containers run as users of their own.
+	if info, err := os.Stat(filepath.Join(initialized(t), "watch/watch.yml")); err != nil {
+		t.Error(err)
+	} else if info.Mode().Perm() != 0o644 {
+		t.Errorf("the mode of watch.yml is %s", info.Mode())
+	}
+	for file, ignored := range map[string]bool{
+		".env": true, "watch/watch.yml": true, "watch/keys.txt": true, "secrets/db-url": true,
+		".env.example": false, "watch/watch.yml.example": false, "compose.yaml": false,
+	} {
+		err := exec.Command("git", "-C", composeDir, "check-ignore", "--quiet", "--no-index", file).Run()
+		var exit *exec.ExitError
+		if err != nil && !(errors.As(err, &exit) && exit.ExitCode() == 1) {
+			t.Fatalf("git: %v", err)
+		}
+		if (err == nil) != ignored {
+			t.Errorf("git ignores %s: %t", file, err == nil)
+		}
+		tracked, err := exec.Command("git", "-C", composeDir, "ls-files", "--", file).Output()
+		if err != nil {
+			t.Fatalf("git: %v", err)
+		}
+		if ignored && len(tracked) > 0 {
+			t.Errorf("git has %s, so a pull stops where its owner changed it", file)
+		}
+	}
+}
+
+// A container reaches the machine's beacon node through a bridge that a rule of a firewall can
+// name, and the page names this one.
+func TestComposeExportersBridgeIsTheOneOfThePage(t *testing.T) {
+	for _, s := range compose(t, "*").Services {
+		if programOf(s.Name) != "validator-exporter" {
+			continue
+		}
+		if _, ok := s.Networks["outside-exporter"]; !ok {
+			t.Errorf("%s is in other networks", s.Name)
+		}
+	}
+	name := compose(t, "full").Networks["outside-exporter"].DriverOpts["com.docker.network.bridge.name"]
+	if name == "" || len(name) > 15 { // IFNAMSIZ
+		t.Errorf("the bridge's name is %q", name)
+	}
+	if !strings.Contains(readText(t, tree+"/docs/solo.md"), "ufw allow in on "+name+" ") {
+		t.Errorf("docs/solo.md has no rule for the bridge %s", name)
 	}
 }
 
@@ -195,13 +315,9 @@ func programOf(service string) string {
 }
 
 func TestComposeFilesExist(t *testing.T) {
-	top, err := filepath.Abs(tree)
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, preset := range []string{"solo", "operator"} {
 		c := compose(t, "*", "MIXIN_PRESET="+preset)
-		initSecrets(t, c.secrets)
+		top := filepath.Dir(filepath.Dir(c.dir))
 		for _, s := range c.Services {
 			for _, v := range s.Volumes {
 				if v.Type != types.VolumeTypeBind {
@@ -220,17 +336,6 @@ func TestComposeFilesExist(t *testing.T) {
 					t.Errorf("%s: init.sh does not make the secret: %v", s.Name, err)
 				}
 			}
-		}
-	}
-	// Git must neither take the secrets along nor leave the settings out.
-	for file, ignored := range map[string]bool{"secrets/db-url": true, ".env": false} {
-		err := exec.Command("git", "-C", composeDir, "check-ignore", "--quiet", file).Run()
-		var exit *exec.ExitError
-		if err != nil && !(errors.As(err, &exit) && exit.ExitCode() == 1) {
-			t.Fatalf("git: %v", err)
-		}
-		if (err == nil) != ignored {
-			t.Errorf("git ignores %s: %t", file, err == nil)
 		}
 	}
 }
@@ -336,7 +441,6 @@ func TestComposeSimulationKeepsNothingWithRealData(t *testing.T) {
 
 func TestComposeShowsNoSecret(t *testing.T) {
 	c := compose(t, "*", "BEACON_URL=http://node:5052", "VALIDATORS=1,2")
-	initSecrets(t, c.secrets)
 	values := map[string]string{}
 	for name := range c.Secrets {
 		if text := readText(t, c.Secrets[name].File); text != "" && !strings.HasSuffix(name, "-url") {
@@ -382,8 +486,8 @@ func TestComposeShowsNoSecret(t *testing.T) {
 // init.sh makes passwords that nobody can guess, in a folder that nobody else can enter, as
 // files that containers can read; and keeps what is there.
 func TestComposeSecretsAreMadeOnce(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "a", "secrets")
-	initSecrets(t, dir)
+	of, dir := cloned(t), filepath.Join(t.TempDir(), "a", "secrets")
+	runInit(t, of, dir)
 	info, err := os.Stat(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -427,14 +531,14 @@ func TestComposeSecretsAreMadeOnce(t *testing.T) {
 	if err := os.Remove(filepath.Join(dir, "db-url")); err != nil {
 		t.Fatal(err)
 	}
-	initSecrets(t, dir)
+	runInit(t, of, dir)
 	for name, text := range first {
 		if readText(t, filepath.Join(dir, name)) != text {
 			t.Errorf("%s is not what it was", name)
 		}
 	}
 	other := filepath.Join(t.TempDir(), "secrets")
-	initSecrets(t, other)
+	runInit(t, of, other)
 	if readText(t, filepath.Join(other, "rollup-password")) == first["rollup-password"] {
 		t.Error("two installations have the same password")
 	}

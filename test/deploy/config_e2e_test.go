@@ -22,7 +22,6 @@ func TestConfigOfComposeIsValid(t *testing.T) {
 		for _, profile := range []string{"full", "solo", "simulated"} {
 			t.Run(preset+"/"+profile, func(t *testing.T) {
 				s := &stack{composed: compose(t, profile, "MIXIN_PRESET="+preset, "VALIDATORS=1,5-9"), t: t, dir: t.TempDir()}
-				initSecrets(t, s.secrets)
 				checked := map[string]int{}
 				for _, service := range s.Services {
 					name := programOf(service.Name)

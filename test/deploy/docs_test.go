@@ -272,6 +272,11 @@ done
 `,
 			postgres: true,
 		},
+		"compose": {
+			about:    "Postgres with the roles of deploy/compose, a receiver that stores into it, and a command docker whose compose exec, stop and up are theirs",
+			before:   await + composedDatabase,
+			postgres: true,
+		},
 		"alertmanager": {
 			about: "Alertmanager at localhost:9093 with the example of the preset solo",
 			before: await + `alertmanager --config.file=mixin/generated/solo/alertmanager.yaml --storage.path=data --cluster.listen-address= >alertmanager.log 2>&1 &
@@ -283,6 +288,41 @@ await http://localhost:9093/-/ready
 		"another-cluster": {about: "like cluster, and empty again", cluster: true},
 	}
 }
+
+// composedDatabase is a database as compose.yaml makes it, with something in it that a restore
+// must bring back, and what stands in for docker: programs of containers are those of this
+// machine. To start the receiver again fails when what Grafana may do is not as before.
+const composedDatabase = `dropdb rollup && dropuser rollup && createdb rollup
+printf owner >"$files/owner"; printf reader >"$files/reader"
+export POSTGRES_USER=postgres POSTGRES_DB=rollup ROLLUP_PASSWORD_FILE=$files/owner ROLLUP_READER_PASSWORD_FILE=$files/reader
+deploy/compose/postgres/10-roles.sh
+echo 'postgres://rollup:owner@db:5432/rollup' >"$files/db-url" && chmod 600 "$files/db-url"
+export files && export -f await && mkdir "$files/docker"
+cat >"$files/docker/docker" <<'EOF'
+#!/usr/bin/env bash
+set -euo pipefail
+[ "$1" = compose ] || { echo "docker $*: only compose is here" >&2; exit 1; }
+shift
+case "$*" in
+  "exec -T postgres "*) shift 3; exec "$@" ;;
+  "stop validator-rollup") kill "$(cat "$files/receiver.pid")" ;;
+  "up --detach validator-rollup")
+    validator-rollup serve --db.url-file="$files/db-url" --db.auto-migrate --web.listen-address=127.0.0.1:8090 </dev/null >"$files/receiver.log" 2>&1 &
+    echo $! >"$files/receiver.pid"
+    await http://127.0.0.1:8090/-/ready
+    grafana() { psql --quiet --no-psqlrc --set=ON_ERROR_STOP=1 --dbname='postgres://grafana:reader@db:5432/rollup' "$@"; }
+    grafana --command='SELECT count(*) FROM validator_daily'
+    if [ -e "$files/stored" ]; then psql --quiet --command='SELECT * FROM kept' | grep 'as it was'; fi
+    if grafana --command='SET default_transaction_read_only = off' --command='CREATE TEMP TABLE t ()'; then echo "Grafana may make tables" >&2; exit 1; fi
+    ;;
+  *) echo "docker compose $*: nobody has said what that is" >&2; exit 1 ;;
+esac
+EOF
+chmod +x "$files/docker/docker" && export PATH=$files/docker:$PATH
+docker compose up --detach validator-rollup >"$files/up.log" 2>&1 || { cat "$files/up.log" "$files/receiver.log" >&2; exit 1; }
+psql --quiet --command="SET ROLE rollup" --command="CREATE TABLE kept AS SELECT 'as it was' AS text"
+touch "$files/stored"
+`
 
 func TestEveryCommandIsRunOrSaysWhyNot(t *testing.T) {
 	looksLikeCommand := regexp.MustCompile(`(?m)^\s*(\$ |(make|kubectl|helm|docker|curl|amtool|promtool|validator-[a-z]+|bin/[a-z]|apt-get|systemctl) )`)

@@ -46,7 +46,7 @@ type stack struct {
 	running   map[string]*devnet.Program
 }
 
-// prepareStack reads the profile, makes its secrets and gives addresses out. elsewhere are
+// prepareStack reads the profile and gives addresses out. elsewhere are
 // addresses of programs that are not of the stack.
 func prepareStack(t *testing.T, profile string, elsewhere map[string]string, settings ...string) *stack {
 	t.Helper()
@@ -54,7 +54,6 @@ func prepareStack(t *testing.T, profile string, elsewhere map[string]string, set
 		composed: compose(t, profile, settings...), t: t, dir: t.TempDir(),
 		addresses: maps.Clone(elsewhere), running: map[string]*devnet.Program{},
 	}
-	initSecrets(t, s.secrets)
 	s.programs = map[string]string{"/bin/promtool": program(t, "promtool"), "/bin/amtool": program(t, "amtool")}
 	for _, name := range []string{"prometheus", "alertmanager"} {
 		s.programs[name] = program(t, name)

@@ -13,12 +13,17 @@ const systemdDir = tree + "/deploy/systemd"
 
 func systemdUnits() []string { return []string{"validator-exporter", "validator-rollup"} }
 
-// unit reads what a unit says: section.key → its values.
+// unit reads what a service says: section.key → its values.
 func unit(t *testing.T, name string) map[string][]string {
+	t.Helper()
+	return unitFile(t, name+".service")
+}
+
+func unitFile(t *testing.T, name string) map[string][]string {
 	t.Helper()
 	settings := map[string][]string{}
 	section := ""
-	for line := range strings.Lines(readText(t, systemdDir+"/"+name+".service")) {
+	for line := range strings.Lines(readText(t, systemdDir+"/"+name)) {
 		line = strings.TrimSpace(line)
 		if line == "" || strings.HasPrefix(line, "#") {
 			continue
@@ -128,11 +133,44 @@ func TestSystemdUnitsAreConfinedAlike(t *testing.T) {
 	}
 }
 
+// A container that asks host.docker.internal at some port comes to that port of 127.0.0.1, and
+// nothing that is on the Internet does.
+func TestSystemdForwardsContainersToTheNode(t *testing.T) {
+	const name = "beacon-for-containers@"
+	socket, service := unitFile(t, name+".socket"), unit(t, name)
+	for _, c := range []struct {
+		of        map[string][]string
+		key, want string
+	}{
+		{socket, "Socket.ListenStream", "172.17.0.1:%i"},
+		{socket, "Socket.FreeBind", "yes"}, // Docker makes the address, later
+		{socket, "Install.WantedBy", "sockets.target"},
+		{socket, "Socket.IPAddressDeny", "any"},
+		{service, "Service.IPAddressDeny", "any"},
+		{socket, "Socket.IPAddressAllow", service["Service.IPAddressAllow"][0]},
+		{service, "Service.ExecStart", "/usr/lib/systemd/systemd-socket-proxyd --connections-max=64 127.0.0.1:%i"},
+		{service, "Unit.Requires", name + "%i.socket"},
+	} {
+		if !slices.Equal(c.of[c.key], []string{c.want}) {
+			t.Errorf("%s is %q, want %q", c.key, c.of[c.key], c.want)
+		}
+	}
+	// As confined as the others, but for what it needs.
+	exporter := unit(t, "validator-exporter")
+	for key, values := range exporter {
+		if strings.HasPrefix(key, "Service.Protect") || strings.HasPrefix(key, "Service.Private") || strings.HasPrefix(key, "Service.SystemCall") {
+			if !slices.Equal(service[key], values) {
+				t.Errorf("%s is %q, want %q", key, service[key], values)
+			}
+		}
+	}
+}
+
 func TestSystemdWatchListIsRead(t *testing.T) {
 	for path, want := range map[string]int{
-		systemdDir + "/watch.yml":           5,
-		composeDir + "/watch/watch.yml":     0,
-		composeDir + "/simulated/watch.yml": 15,
+		systemdDir + "/watch.yml":               5,
+		composeDir + "/watch/watch.yml.example": 0,
+		composeDir + "/simulated/watch.yml":     15,
 	} {
 		list, err := watch.Parse(path, []byte(readText(t, path)), os.ReadFile)
 		if err != nil {
