@@ -314,6 +314,10 @@ Is it only yours, or are many on the network (a client's bug)?
 
 	max by (kind) (network:slashings:increase1h)
 
+Is one in the present sync committee? Each vote that is missing costs as much as a vote that is made still earns:
+
+	max by (network, validator_index) (ethereum_validator_sync_committee_member{validator_index="INDEX",period="current"})
+
 The block that holds the proof names both signatures; a block explorer shows it. Then look for the second signer: an old
 machine that came up again, a backup that was restored, a failover that started too early, a container that ran twice, a key
 that was given to two clients, or a stolen key. The two signatures' time and head tell which beacon nodes the signers used.`,
@@ -323,7 +327,9 @@ that was given to two clients, or a stolen key. The two signatures' time and hea
 2. Do not start anything before you know who the second signer was, and that it is gone.
 3. Start the rest one by one, with their slashing protection databases, doppelganger protection switched on.
 4. If keys may be stolen, exit the other validators that used them.
-5. Leave the slashed validator attesting until it has exited: missing attestations cost on top.
+5. Leave the slashed validator stopped. It is penalised in every epoch until its balance can be withdrawn, whether it attests
+   or not, it may not propose, and it leaves by itself. Only a seat in the present sync committee still pays; that is worth
+   nothing against a key whose second signer may still run.
 
 Do not delete slashing protection databases. They are the evidence, and the only thing that keeps the other keys safe.`,
 	}

@@ -112,6 +112,7 @@ type inhibition struct {
 //     that validator's own trouble.
 //   - Data that is old silences warnings about validators, but no page: who was told
 //     that validators are down must not hear that they are well because nobody looks.
+//   - ValidatorSlashed leaves the sync committee's votes alone: they still pay.
 //   - Nothing follows from ValidatorWindowIncomplete: the epochs that are there are true.
 func inhibitions(c mixin.Config) []inhibition {
 	var (
@@ -122,8 +123,14 @@ func inhibitions(c mixin.Config) []inhibition {
 		process   = c.Select.ReplicaLabels
 	)
 	level, down := group, "ValidatorGroupDown"
+	earnings := []string{
+		"ValidatorEffectivenessCritical", "ValidatorEffectivenessLow", "ValidatorEffectivenessBelowNetwork", "ValidatorParticipationLow",
+		"ValidatorBalanceDecreasing",
+	}
+	slashed := []string{"ValidatorExiting", "ValidatorDown"}
 	if c.Level == mixin.Validator {
 		level, down = validator, "ValidatorDown"
+		slashed = append(slashed, earnings...)
 	}
 	old := []string{
 		"ValidatorEffectivenessLow", "ValidatorEffectivenessBelowNetwork", "ValidatorParticipationLow", "ValidatorBalanceDecreasing",
@@ -140,10 +147,7 @@ func inhibitions(c mixin.Config) []inhibition {
 		{
 			"Who is down earns nothing and loses balance.",
 			[]string{down},
-			[]string{
-				"ValidatorEffectivenessCritical", "ValidatorEffectivenessLow", "ValidatorEffectivenessBelowNetwork", "ValidatorParticipationLow",
-				"ValidatorBalanceDecreasing",
-			},
+			earnings,
 			level,
 		},
 		{
@@ -153,10 +157,10 @@ func inhibitions(c mixin.Config) []inhibition {
 			group,
 		},
 		{
-			"Who is slashed has to exit.",
+			"Who is slashed has to exit, is penalised whatever it does, and is to be stopped.",
 			[]string{"ValidatorSlashed"},
-			[]string{"ValidatorExiting"},
-			[]string{"network", "group_by", "group", "validator_index"},
+			slashed,
+			validator,
 		},
 		{
 			"What is said of validators is old.",
@@ -238,6 +242,11 @@ func inhibitRules(c mixin.Config, severities map[string]mixin.Severity) ([]comme
 				SourceMatchers: []string{fmt.Sprintf("alertname=%q", source), fmt.Sprintf("severity=%q", severities[source])},
 				TargetMatchers: []string{fmt.Sprintf("alertname=~%q", strings.Join(targets, "|"))},
 				Equal:          slices.Concat(targetLabels(c), []string{"job"}, i.equal),
+			}
+			if slices.Contains(i.equal, "validator_index") {
+				// Above the exporter's individual limit alerts on single validators are about the
+				// group of all. Such a source has no index, as alerts on groups have none.
+				rule.SourceMatchers = append(rule.SourceMatchers, `validator_index!=""`)
 			}
 			rules = append(rules, commented[inhibitRule]{i.why, rule})
 		}

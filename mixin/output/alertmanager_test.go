@@ -106,6 +106,52 @@ func TestInhibitionsStayWithinATarget(t *testing.T) {
 	}
 }
 
+// A slashed validator is to be stopped, so nobody needs to hear that it is down. Where
+// validators have no alerts of their own, the group of all has one for each kind, and what
+// is said of the slashed ones explains nothing about the others.
+func TestSlashedValidatorIsNotCalledDownAsWell(t *testing.T) {
+	for _, c := range mixin.Presets() {
+		known, rules := severitiesOf(t, c), readAlertmanager(t, c).InhibitRules
+		silences := func(target string, of, by map[string]string) bool {
+			firing := func(name string, labels map[string]string) map[string]string {
+				all := map[string]string{"alertname": name, "severity": string(known[name]), "job": "validator-exporter", "network": "mainnet"}
+				maps.Copy(all, labels)
+				return all
+			}
+			return slices.ContainsFunc(rules, func(r commented[inhibitRule]) bool {
+				return inhibits(t, r.value, firing("ValidatorSlashed", by), firing(target, of))
+			})
+		}
+		seven, eight := map[string]string{"validator_index": "7"}, map[string]string{"validator_index": "8"}
+		all := map[string]string{"group_by": "all", "group": "all"}
+		ratio := c.Level == mixin.Validator
+		for _, k := range []struct {
+			target   string
+			of, by   map[string]string
+			silenced bool
+		}{
+			{"ValidatorDown", seven, seven, true},
+			{"ValidatorDown", eight, seven, false},
+			{"ValidatorDown", all, all, false},
+			{"ValidatorExiting", seven, seven, true},
+			{"ValidatorExiting", all, all, false},
+			{"ValidatorGroupDown", all, all, false},
+			{"ValidatorEffectivenessCritical", seven, seven, ratio},
+			{"ValidatorEffectivenessCritical", all, all, false},
+			{"ValidatorEffectivenessLow", seven, seven, ratio},
+			{"ValidatorParticipationLow", seven, seven, ratio},
+			{"ValidatorBalanceDecreasing", seven, seven, ratio},
+			{"ValidatorBalanceDecreasing", all, all, false},
+			{"ValidatorSyncCommitteeMissing", seven, seven, false},
+			{"ValidatorWithdrawalCredentialsChanged", seven, seven, false},
+		} {
+			if got := silences(k.target, k.of, k.by); got != k.silenced {
+				t.Errorf("%s: ValidatorSlashed of %v silences %s of %v: %v, want %v", c.Preset, k.by, k.target, k.of, got, k.silenced)
+			}
+		}
+	}
+}
+
 // An alert whose severity is changed must not begin to silence what is worse, or to
 // silence anything when it became info.
 func TestInhibitionsFollowSeverities(t *testing.T) {
@@ -160,17 +206,28 @@ func severitiesOf(t *testing.T, c mixin.Config) map[string]mixin.Severity {
 	return severities(groups)
 }
 
-// matching names the alerts that Alertmanager's matchers match.
-func matching(t *testing.T, matchers []string, known map[string]mixin.Severity) []string {
+// inhibits does what Alertmanager does with a rule: a label that neither alert has is equal.
+func inhibits(t *testing.T, rule inhibitRule, source, target map[string]string) bool {
+	t.Helper()
+	return matches(t, rule.SourceMatchers, source) && matches(t, rule.TargetMatchers, target) &&
+		!slices.ContainsFunc(rule.Equal, func(label string) bool { return source[label] != target[label] })
+}
+
+func matches(t *testing.T, matchers []string, values map[string]string) bool {
 	t.Helper()
 	parsed, err := parser.NewParser(parser.Options{}).ParseMetricSelector("{" + strings.Join(matchers, ",") + "}")
 	if err != nil {
 		t.Fatal(err)
 	}
+	return !slices.ContainsFunc(parsed, func(m *labels.Matcher) bool { return !m.Matches(values[m.Name]) })
+}
+
+// matching names the alerts that Alertmanager's matchers match, if they are about a validator.
+func matching(t *testing.T, matchers []string, known map[string]mixin.Severity) []string {
+	t.Helper()
 	var names []string
 	for _, name := range slices.Sorted(maps.Keys(known)) {
-		values := map[string]string{"alertname": name, "severity": string(known[name])}
-		if !slices.ContainsFunc(parsed, func(m *labels.Matcher) bool { return !m.Matches(values[m.Name]) }) {
+		if matches(t, matchers, map[string]string{"alertname": name, "severity": string(known[name]), "validator_index": "0"}) {
 			names = append(names, name)
 		}
 	}

@@ -51,6 +51,7 @@ func TestAlertmanagerInhibitsWithinATargetOnly(t *testing.T) {
 				{"BeaconNodesAllDown", "ValidatorSnapshotStaleCritical", map[string]string{}},
 				{"ValidatorGroupDown", "ValidatorEffectivenessBudgetBurnFast", map[string]string{"network": "mainnet", "group_by": "operator", "group": "acme"}},
 				{"ValidatorSnapshotStaleCritical", "ValidatorSnapshotStale", map[string]string{"network": "mainnet"}},
+				{"ValidatorSlashed", "ValidatorExiting", map[string]string{"network": "mainnet", "validator_index": "7"}},
 			} {
 				for _, differs := range append(targetLabels(c), "job", "nothing", "nothing, and has no label but the job") {
 					target := alert(pair.target, "its own", differs, pair.labels)
