@@ -202,7 +202,9 @@ func rollupLagging(c mixin.Config) Alert {
 	q, r := queries{receiver(c)}, c.Alerts.Rollup
 	chain := queries{c}
 	window := time.Duration(c.Chain.WindowEpochs) * c.Chain.Epoch()
-	unfinal := fmt.Sprintf("%s - %s > %d", chain.once(chain.series("ethereum_chain_epoch")),
+	// The receiver does not say which network a window is of. As long as one of them
+	// finalizes there are windows to store.
+	unfinal := fmt.Sprintf("min(%s - %s) > %d", chain.once(chain.series("ethereum_chain_epoch")),
 		chain.once(chain.series("ethereum_chain_finalized_epoch")), c.Alerts.Network.FinalityEpochs)
 	newest, here := q.series("validator_rollup_newest_window_timestamp_seconds"), q.series("validator_rollup_pool_max")
 	// The next window ends two windows after the newest stored one begins. As long as none
@@ -224,8 +226,8 @@ func rollupLagging(c mixin.Config) Alert {
 			Meaning: `
 A window of the exporter's counters is stored once its blocks are final. The one after the newest that is stored ended longer
 ago than that should take. A receiver that has run for that long and has never stored a window counts, too: the exporter shows
-none unless it is told to, and Prometheus sends none unless it is told to. The alert is silent while the chain does not finalise, since nothing can be stored then
-([ChainFinalityDelayed](ChainFinalityDelayed.md)).`,
+none unless it is told to, and Prometheus sends none unless it is told to. The newest window is that of any network. The alert
+is silent while no network finalizes, since nothing can be stored then ([ChainFinalityDelayed](ChainFinalityDelayed.md)).`,
 			Impact: `
 Long-term figures stop at the newest stored window. A window is lost for good when the exporter no longer shows it
 («--counters.completed-windows») and remote write no longer has it.`,

@@ -143,10 +143,10 @@ func laggingCases(c mixin.Config, a Alert) []Case {
 		return s.own(replica, "validator_rollup_newest_window_timestamp_seconds",
 			s.values(func(n int) (float64, bool) { return begins(n).Seconds(), true }))
 	}
-	finality := func(behind float64) []Series {
+	finality := func(behind float64, pairs ...string) []Series {
 		return []Series{
-			chain.on(first, "ethereum_chain_epoch", chain.constant(1000)),
-			chain.on(first, "ethereum_chain_finalized_epoch", chain.constant(1000-behind)),
+			chain.on(first, "ethereum_chain_epoch", chain.constant(1000), pairs...),
+			chain.on(first, "ethereum_chain_finalized_epoch", chain.constant(1000-behind), pairs...),
 		}
 	}
 	// A receiver without a stored window shows all but the time of one.
@@ -161,6 +161,10 @@ func laggingCases(c mixin.Config, a Alert) []Case {
 	return []Case{
 		s.fires("fires when no window has come for too long", a, from, append(finality(usual), newest(first, never)), expected),
 		s.fires("fires once when two receivers see it", a, from, append(finality(usual), newest(first, never), newest(second, never)), expected),
+		s.fires("fires when another network does not finalize", a, from,
+			joined(finality(usual), finality(usual+1, "network", "hoodi"), []Series{newest(first, never)}), expected),
+		s.silent("is silent when none of two networks finalizes",
+			joined(finality(usual+1), finality(usual+2, "network", "hoodi"), []Series{newest(first, never)})),
 		s.fires("fires when nothing is known about the chain", a, from, []Series{newest(first, never)}, expected),
 		s.fires("fires when no window has ever come", a, s.after(due), append(finality(usual), here(0)),
 			s.plain(fmt.Sprintf("%s has shown no stored window for %s or longer; %s after its end is enough.", s.target()["job"], human(due), human(limit)))),
