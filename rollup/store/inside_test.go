@@ -17,6 +17,9 @@ func DatabaseClock(now func() time.Time) func(*Options) {
 	return func(o *Options) { o.databaseNow = now }
 }
 
+// NewestOf is asked whenever somebody asks whether the database is ready.
+const NewestOf = newestOf
+
 // UniqueIndexes are those that must be there.
 func UniqueIndexes() []string { return uniqueIndexes() }
 

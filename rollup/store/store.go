@@ -211,21 +211,30 @@ func (s *Store) registerNetworks(ctx context.Context) error {
 	return nil
 }
 
-// findNewest looks the newest window up, by the series that each window has: those of
-// attestations due. It reads one index entry for each of them and each partition.
+// newestOf finds the newest window by the series that each window has: those of
+// attestations due. A hundred of networks, of groups and of those made last are enough,
+// however many there are: it reads an index entry for each of them and each partition.
+const newestOf = `
+	SELECT max(newest.window_start)
+	FROM (
+		(SELECT series.id
+		FROM subjects JOIN series ON series.subject_id = subjects.id AND series.measure = 'attestations_expected'
+		WHERE subjects.kind = 'network'
+		LIMIT 100)
+		UNION
+		(SELECT series.id
+		FROM subjects JOIN series ON series.subject_id = subjects.id AND series.measure = 'attestations_expected'
+		WHERE subjects.kind = 'group'
+		LIMIT 100)
+		UNION
+		(SELECT id FROM series WHERE measure = 'attestations_expected' ORDER BY id DESC LIMIT 100)
+	) AS telling
+	CROSS JOIN LATERAL (
+		SELECT window_start FROM samples WHERE series_id = telling.id ORDER BY window_start DESC LIMIT 1
+	) AS newest`
+
+// findNewest looks the newest window up.
 func (s *Store) findNewest(ctx context.Context) error {
-	const newestOf = `
-		SELECT max(newest.window_start)
-		FROM (
-			SELECT series.id
-			FROM series JOIN subjects ON subjects.id = series.subject_id
-			WHERE series.measure = 'attestations_expected'
-			ORDER BY subjects.kind = 'validator', series.id DESC
-			LIMIT 100
-		) AS telling
-		CROSS JOIN LATERAL (
-			SELECT window_start FROM samples WHERE series_id = telling.id ORDER BY window_start DESC LIMIT 1
-		) AS newest`
 	var newest *time.Time
 	if err := s.pool.QueryRow(ctx, newestOf).Scan(&newest); err != nil {
 		return fmt.Errorf("look for the newest window: %w", err)

@@ -309,4 +309,10 @@ func TestViewsFindRowsByIndex(t *testing.T) {
 			t.Errorf("%s sums %d subjects, want %d at most:\n%s", c.sql, sums, c.mostSums, plan)
 		}
 	}
+	plan := strings.Join(lines(t, url, `EXPLAIN (ANALYZE, TIMING OFF) `+store.NewestOf), "\n")
+	for _, table := range []string{"series", "subjects", "samples"} {
+		if strings.Contains(plan, "Seq Scan on "+table) {
+			t.Errorf("looking for the newest window reads all of %s:\n%s", table, plan)
+		}
+	}
 }

@@ -456,6 +456,9 @@ FROM (
     GROUP BY month, network
 ) AS months;
 
+-- The newest window is looked for among these series, whenever somebody asks whether the database is ready.
+CREATE INDEX series_expected ON series (id) WHERE measure = 'attestations_expected';
+
 -- +goose Down
 
-SELECT 1; -- see above
+DROP INDEX series_expected;
