@@ -67,7 +67,10 @@ func (s *Store) Export(ctx context.Context, w io.Writer, o ExportOptions) error 
 		return fmt.Errorf("export %s: %w", o.View, unavailable(err))
 	}
 	// A standby does for reading.
-	readOnly, err := s.readable(ctx)
+	readOnly, err := s.takesWrites(ctx)
+	if err == nil {
+		err = s.recognise(ctx, s.pool)
+	}
 	if err == nil && readOnly == nil {
 		err = s.registerNetworks(ctx)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/pressly/goose/v3"
 )
 
@@ -16,6 +17,9 @@ func SameClocks(o *Options) { o.databaseNow = func() time.Time { return o.Now() 
 func DatabaseClock(now func() time.Time) func(*Options) {
 	return func(o *Options) { o.databaseNow = now }
 }
+
+// Pool has the connections of a store.
+func Pool(s *Store) *pgxpool.Pool { return s.pool }
 
 // NewestOf is asked whenever somebody asks whether the database is ready.
 const NewestOf = newestOf

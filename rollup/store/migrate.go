@@ -56,7 +56,7 @@ func (s *Store) migrate(ctx context.Context, run func(*goose.Provider) ([]*goose
 		return fmt.Errorf("migrate the database: %w", err)
 	}
 	// Not the pool: its connections may all be busy, and migrations need two.
-	db := stdlib.OpenDB(*s.pool.Config().ConnConfig)
+	db := stdlib.OpenDB(*s.pool.Config().ConnConfig, stdlib.OptionAfterConnect(configure))
 	defer db.Close()
 	db.SetMaxOpenConns(2)
 

@@ -10,6 +10,10 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
+// sayAgain is how long nothing is said of another program that maintains: one that does so
+// for ever is worth knowing of, and the interval may be seconds.
+const sayAgain = time.Hour
+
 // Maintain makes partitions ahead, drops those that are older than the retention, unless
 // clocks disagree on what time it is, and stores the sums of days. Call it at the start and every hour or more often, which makes
 // the views faster. Of several programs one does it, the others skip it.
@@ -32,6 +36,10 @@ func (s *Store) Maintain(ctx context.Context) (err error) {
 		return fail(err)
 	}
 	if !mine {
+		now := s.options.Now().Unix()
+		if last := s.skipped.Load(); now-last >= int64(sayAgain/time.Second) && s.skipped.CompareAndSwap(last, now) {
+			s.log.Info("Another receiver maintains the database just now, so this one does not")
+		}
 		return nil
 	}
 	defer func() {

@@ -188,6 +188,32 @@ func TestEveryWindowFamilyHasASubjectAndAMeasure(t *testing.T) {
 	}
 }
 
+func TestMaintenanceThatAnotherDoesIsSaidOnceAnHour(t *testing.T) {
+	t.Parallel()
+	url := postgres.Database(t)
+	clock := now
+	var said logs
+	s := open(t, url, said.option, func(o *store.Options) { o.Now = func() time.Time { return clock } })
+	other, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close(context.Background())
+	if _, err := other.Exec(t.Context(), `SELECT pg_advisory_lock($1)`, int64(0x76726f6c6c757002)); err != nil {
+		t.Fatal(err)
+	}
+	for _, wanted := range []int{1, 1, 2} {
+		maintain(t, s)
+		if got := strings.Count(said.String(), "Another receiver maintains"); got != wanted {
+			t.Errorf("it was said %d times, want %d:\n%s", got, wanted, said.String())
+		}
+		clock = clock.Add(40 * time.Minute)
+	}
+	if got := ask[string](t, url, partitions); got != "" {
+		t.Errorf("it was done all the same: %s", got)
+	}
+}
+
 // pg_restore makes indexes last. What is written before would be there twice, and the
 // restoring fail for it.
 func TestDatabaseThatIsBeingRestoredIsRefused(t *testing.T) {

@@ -64,6 +64,8 @@ type Store struct {
 	warnedMu sync.Mutex
 	warned   map[string]bool // sets of label names that were warned of
 
+	skipped atomic.Int64 // Unix seconds when it was last said that another program maintains
+
 	newest  atomic.Int64 // Unix seconds of the newest window known to be stored; 0 unknown
 	horizon atomic.Int64 // Unix seconds up to which partitions exist; 0 unknown
 	schema  atomic.Int64 // version of the schema; 0 unknown
@@ -100,11 +102,10 @@ func Open(ctx context.Context, options Options) (*Store, error) {
 	s.memory.Store(newMemory(options.Remember))
 	config.MaxConns = int32(options.MaxConns)
 	config.AfterConnect = s.connected
+	// PgBouncer lets these through when a connection is made, and refuses others.
 	for name, value := range map[string]string{
 		"application_name": "validator-rollup",
 		"timezone":         "UTC",
-		// A receiver that hangs must not hold up others.
-		"idle_in_transaction_session_timeout": "60s",
 	} {
 		if _, set := config.ConnConfig.RuntimeParams[name]; !set || name == "timezone" {
 			config.ConnConfig.RuntimeParams[name] = value
@@ -144,12 +145,15 @@ func (s *Store) Check(ctx context.Context) error {
 
 // check also learns what Stats and Write want to know.
 func (s *Store) check(ctx context.Context, m *memory) error {
-	readOnly, err := s.readable(ctx)
+	readOnly, err := s.takesWrites(ctx)
 	if err != nil {
 		return err
 	}
 	if readOnly != nil {
 		return readOnly
+	}
+	if err := s.recognise(ctx, s.pool); err != nil {
+		return err
 	}
 	if err := s.registerNetworks(ctx); err != nil {
 		return err
@@ -166,17 +170,8 @@ func (s *Store) check(ctx context.Context, m *memory) error {
 	return nil
 }
 
-// readable looks whether this is a database that this program can read. readOnly says why
-// it cannot be written to.
-func (s *Store) readable(ctx context.Context) (readOnly, err error) {
-	if readOnly, err = s.takesWrites(ctx); err != nil {
-		return nil, err
-	}
-	return readOnly, s.recognise(ctx, s.pool)
-}
-
-// takesWrites says why the database cannot be written to. Nothing else would notice before
-// a transaction tries.
+// takesWrites says why the database cannot be written to, or not everything. Nothing else
+// would notice before a transaction tries.
 func (s *Store) takesWrites(ctx context.Context) (readOnly, err error) {
 	var standby, reading bool
 	err = s.pool.QueryRow(ctx, `SELECT pg_is_in_recovery(), current_setting('transaction_read_only')::boolean`).Scan(&standby, &reading)
@@ -293,8 +288,32 @@ const incarnationOf = `(
 	SELECT concat_ws(' ', pg_postmaster_start_time(), oid, to_regclass('samples')::oid)
 	FROM pg_database WHERE datname = current_database())`
 
+// configure makes settings of a session, unless the URL says otherwise. A receiver that
+// hangs, or whose machine is gone, must not hold up others: its locks go with its
+// connection, after which the server would otherwise ask in two hours.
+func configure(ctx context.Context, conn *pgx.Conn) error {
+	var statements strings.Builder
+	for _, setting := range []struct{ name, value string }{
+		{"idle_in_transaction_session_timeout", "60s"},
+		{"tcp_keepalives_idle", "30"},
+		{"tcp_keepalives_interval", "10"},
+		{"tcp_keepalives_count", "3"},
+	} {
+		if _, given := conn.Config().RuntimeParams[setting.name]; !given {
+			fmt.Fprintf(&statements, "SET %s = '%s'; ", setting.name, setting.value)
+		}
+	}
+	if _, err := conn.Exec(ctx, statements.String()); err != nil {
+		return fmt.Errorf("configure a database connection: %w", err)
+	}
+	return nil
+}
+
 // connected looks what database a new connection has reached.
 func (s *Store) connected(ctx context.Context, conn *pgx.Conn) error {
+	if err := configure(ctx, conn); err != nil {
+		return err
+	}
 	var incarnation string
 	if err := conn.QueryRow(ctx, `SELECT `+incarnationOf).Scan(&incarnation); err != nil {
 		return fmt.Errorf("ask what database this is: %w", err)

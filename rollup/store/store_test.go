@@ -842,6 +842,36 @@ func TestTablesReplacedUnderOpenConnectionsAreNoticed(t *testing.T) {
 	want(t, write(t, s, expected(2, 2, 15), expected(3, 2, 16), expected(1, 3, 15)), "written 2, duplicates 1, conflicts [], rejected []")
 }
 
+// PgBouncer refuses a connection that begins with a setting that it does not know of, so
+// these are made afterwards.
+func TestSessionIsSetUpAfterItIsMade(t *testing.T) {
+	t.Parallel()
+	url := postgres.Database(t)
+	settings := func(s *store.Store) string {
+		t.Helper()
+		var got string
+		if err := store.Pool(s).QueryRow(t.Context(), `SELECT string_agg(name || ' ' || setting, ', ' ORDER BY name) FROM pg_settings
+			WHERE name IN ('TimeZone', 'idle_in_transaction_session_timeout') OR name LIKE 'tcp\_keepalives\_%'`).Scan(&got); err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	s := open(t, url)
+	for name := range store.Pool(s).Config().ConnConfig.RuntimeParams {
+		if !slices.Contains([]string{"application_name", "timezone", "client_encoding", "datestyle"}, name) {
+			t.Errorf("a connection begins with the setting %s", name)
+		}
+	}
+	const wanted = "TimeZone UTC, idle_in_transaction_session_timeout %s, tcp_keepalives_count 3, tcp_keepalives_idle %s, tcp_keepalives_interval 10"
+	if got := settings(s); got != fmt.Sprintf(wanted, "60000", "30") {
+		t.Errorf("settings are %s", got)
+	}
+	s = open(t, url+"&idle_in_transaction_session_timeout=7s&tcp_keepalives_idle=77&timezone=Asia/Tokyo")
+	if got := settings(s); got != fmt.Sprintf(wanted, "7000", "77") {
+		t.Errorf("with some in the URL settings are %s", got)
+	}
+}
+
 func TestFullPoolIsUnavailable(t *testing.T) {
 	t.Parallel()
 	url := postgres.Database(t)
