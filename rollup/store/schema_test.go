@@ -214,6 +214,23 @@ func TestMaintenanceThatAnotherDoesIsSaidOnceAnHour(t *testing.T) {
 	}
 }
 
+// Labels that are not in the database's encoding would be refused, or stored as something else.
+func TestDatabaseOfAnotherEncodingIsRefused(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Start(t, pgtest.Fast())
+	for _, encoding := range []string{"SQL_ASCII", "LATIN1"} {
+		if err := server.Exec(t.Context(), `CREATE DATABASE `+encoding+` ENCODING '`+encoding+`' TEMPLATE template0`); err != nil {
+			t.Fatal(err)
+		}
+		s := openEmpty(t, strings.Replace(server.URL(), "/postgres?", "/"+strings.ToLower(encoding)+"?", 1))
+		for what, err := range map[string]error{"migrate": s.Migrate(t.Context()), "check": s.Check(t.Context())} {
+			if !errors.Is(err, store.ErrMismatch) || !strings.Contains(err.Error(), "its encoding is "+encoding+" and labels are UTF-8") {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+	}
+}
+
 // pg_restore makes indexes last. What is written before would be there twice, and the
 // restoring fail for it.
 func TestDatabaseThatIsBeingRestoredIsRefused(t *testing.T) {

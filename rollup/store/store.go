@@ -174,10 +174,14 @@ func (s *Store) check(ctx context.Context, m *memory) error {
 // would notice before a transaction tries.
 func (s *Store) takesWrites(ctx context.Context) (readOnly, err error) {
 	var standby, reading bool
-	err = s.pool.QueryRow(ctx, `SELECT pg_is_in_recovery(), current_setting('transaction_read_only')::boolean`).Scan(&standby, &reading)
+	var encoding string
+	err = s.pool.QueryRow(ctx, `
+		SELECT pg_is_in_recovery(), current_setting('transaction_read_only')::boolean, current_setting('server_encoding')`).Scan(&standby, &reading, &encoding)
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("ask what the database takes: %w", err)
+	case encoding != "UTF8":
+		return fmt.Errorf("%w: its encoding is %s and labels are UTF-8: make another with createdb --encoding=UTF8 --template=template0", ErrMismatch, encoding), nil
 	case standby:
 		return fmt.Errorf("%w: it is a standby, which takes no writes: name the primary in its URL, or all hosts and target_session_attrs=read-write", ErrMismatch), nil
 	case reading:
