@@ -38,7 +38,8 @@ type ExportOptions struct {
 
 // Formats of an export.
 const (
-	// FormatCSV is RFC 4180 with a header; what is unknown is empty.
+	// FormatCSV is RFC 4180 with a header, except that lines end in LF, which spreadsheets
+	// read and scripts expect; what is unknown is empty.
 	FormatCSV = "csv"
 	// FormatJSON is one array with an object on each line; what is unknown is null.
 	FormatJSON = "json"
@@ -217,7 +218,7 @@ func newEncoder(w *bufio.Writer, format string, columns []pgconn.FieldDescriptio
 		}
 		return e, nil
 	}
-	e := &csvEncoder{w: csv.NewWriter(w), record: make([]string, len(columns))}
+	e := &csvEncoder{out: w, w: csv.NewWriter(w), record: make([]string, len(columns))}
 	for i, column := range columns {
 		e.record[i] = column.Name
 	}
@@ -225,11 +226,18 @@ func newEncoder(w *bufio.Writer, format string, columns []pgconn.FieldDescriptio
 }
 
 type csvEncoder struct {
-	w      *csv.Writer
+	out    *bufio.Writer
+	w      *csv.Writer // into out
 	record []string
 }
 
 func (e *csvEncoder) row(values [][]byte) error {
+	if len(values) == 1 && len(values[0]) == 0 {
+		// Unquoted it would be an empty line, which is no row to those who read it.
+		e.w.Flush()
+		_, err := e.out.WriteString("\"\"\n")
+		return err
+	}
 	for i, value := range values {
 		e.record[i] = string(value)
 	}

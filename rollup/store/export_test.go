@@ -154,6 +154,20 @@ func TestExportDependsOnNoSettingOfTheDatabase(t *testing.T) {
 	}
 }
 
+// Readers of CSV skip empty lines: the row would be lost, and the rows counted wrong.
+func TestExportOfALoneColumnHasALineForEachRow(t *testing.T) {
+	t.Parallel()
+	url := postgres.Database(t)
+	s := open(t, url)
+	write(t, s, expected(1, 40, 15), expected(2, 41, 7), expected(3, 40, 9))
+	run(t, url, `DELETE FROM samples USING series WHERE series.id = series_id AND labels ->> 'validator_index' = '2'`)
+	write(t, s, store.Row{Labels: labels("__name__", "ethereum_validator_window_blocks_expected", "network", "mainnet", "validator_index", "2"), Window: window(40), Value: 0})
+	got := export(t, s, store.ExportOptions{View: "validator_daily", Format: store.FormatCSV, Columns: []string{"attestations_expected"}})
+	if wanted := "attestations_expected\n15\n\"\"\n9\n"; got != wanted {
+		t.Errorf("got %q, want %q", got, wanted)
+	}
+}
+
 func TestExportSaysWhatThereIsNot(t *testing.T) {
 	t.Parallel()
 	s := open(t, postgres.Database(t))
