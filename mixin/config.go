@@ -191,7 +191,8 @@ type ProposalThresholds struct {
 
 // BeaconThresholds are of beacon nodes and their API.
 type BeaconThresholds struct {
-	// Range over which rates of requests are taken.
+	// Range over which rates of requests are taken: at least an epoch and two scrapes, since
+	// some requests come once an epoch.
 	Range time.Duration `yaml:"range"`
 	// MinimumRequests of an operation over Range without which nothing is said about its
 	// latency, or of a node about its errors; at least 20, below which a single slow
@@ -461,7 +462,7 @@ func (a Alerts) validate(v *validation, c Config) {
 	v.share("alerts.proposals.sync_missing", a.Proposals.SyncMissing)
 
 	b := a.Beacon
-	v.duration("alerts.beacon.range", b.Range, 4*c.Chain.ScrapeInterval)
+	v.duration("alerts.beacon.range", b.Range, max(4*c.Chain.ScrapeInterval, c.Chain.Epoch()+2*c.Chain.ScrapeInterval))
 	v.check(b.LatencyHigh > 0 && b.LatencyHigh < b.LatencyCritical, "alerts.beacon.latency_high %s: must be positive and below latency_critical", b.LatencyHigh)
 	v.check(b.MinimumRequests >= 20, "alerts.beacon.minimum_requests %d: must be at least 20", b.MinimumRequests)
 	v.check(b.LatencyCritical < 30*time.Second, "alerts.beacon.latency_critical %s: must be below 30s, the exporter's last bucket", b.LatencyCritical)

@@ -30,7 +30,7 @@ func beaconNodeDown(c mixin.Config) Alert {
 		Expr: fmt.Sprintf("%s == 0 and ignoring (endpoint) %s == 1", q.any(up), q.once(up, "endpoint")),
 		For:  wait, Dashboard: mixin.BeaconDashboard,
 		Summary:     "A beacon node does not answer; another one still does.",
-		Description: fmt.Sprintf(endpoint+" has not answered for %s or longer. Another node still serves the exporter.", mixin.Duration(wait)),
+		Description: fmt.Sprintf(endpoint+" has not answered for %s or longer. Another node still serves an exporter.", mixin.Duration(wait)),
 		Action:      "Look whether the node's process runs and whether its API port is reachable from the exporter. Restart it if it hangs.",
 		Runbook: Runbook{
 			Meaning: `
@@ -234,19 +234,25 @@ func whileUp(q queries, condition, ignore string) string {
 		q.once(fmt.Sprintf("max_over_time(%s[%s])", q.series("ethereum_beacon_up"), mixin.Duration(q.c.Alerts.Beacon.For))))
 }
 
+// bulk are the operations that read much at once, in a burst once an epoch: with many keys
+// they take seconds on any node, and no validator client waits for them.
+const bulk = "attestation_rewards|committees|validators"
+
 // latency is the 95th percentile of an operation's duration in seconds.
-func latency(q queries, over time.Duration) string {
+func latency(q queries, over time.Duration, operations ...string) string {
 	return fmt.Sprintf("histogram_quantile(0.95, %s)",
-		q.total(fmt.Sprintf("rate(%s[%s])", q.series("ethereum_beacon_request_duration_seconds_bucket"), mixin.Duration(over))))
+		q.total(fmt.Sprintf("rate(%s[%s])", q.series("ethereum_beacon_request_duration_seconds_bucket", operations...), mixin.Duration(over))))
 }
 
 // slow is true of operations that were slow over the whole range and still are: within
-// the time that the alert waits, what is over by now is out of the shorter range.
-func slow(c mixin.Config, limit time.Duration) string {
+// the time that the alert waits, which is at least as long as the shorter range, what is
+// over by now is out of it.
+func slow(c mixin.Config, limit, still time.Duration, operations ...string) string {
 	q, b := queries{c}, c.Alerts.Beacon
-	requests := q.total(fmt.Sprintf("increase(%s[%s])", q.series("ethereum_beacon_request_duration_seconds_count"), mixin.Duration(b.Range)))
+	requests := q.total(fmt.Sprintf("increase(%s[%s])", q.series("ethereum_beacon_request_duration_seconds_count", operations...), mixin.Duration(b.Range)))
 	return whileUp(q, fmt.Sprintf("%s > %s and %s >= %d and %s > %s",
-		latency(q, b.Range), seconds(limit), requests, b.MinimumRequests, latency(q, b.For), seconds(limit)), ignoring([]string{"operation"}))
+		latency(q, b.Range, operations...), seconds(limit), requests, b.MinimumRequests,
+		latency(q, still, operations...), seconds(limit)), ignoring([]string{"operation"}))
 }
 
 func slowDescription(limit time.Duration) string {
@@ -256,29 +262,32 @@ func slowDescription(limit time.Duration) string {
 
 func beaconLatencyHigh(c mixin.Config) Alert {
 	limit := c.Alerts.Beacon.LatencyHigh
+	// What comes once an epoch must be in the range at any time, or the alert would come and
+	// go with it.
+	still := max(c.Alerts.Beacon.For, c.Chain.Epoch()+2*c.Chain.ScrapeInterval)
 	a := Alert{
 		Name: "BeaconAPILatencyHigh", Severity: mixin.Warning,
-		Expr: slow(c, limit), For: c.Alerts.Beacon.For, Dashboard: mixin.BeaconDashboard,
+		Expr: slow(c, limit, still), For: still, Dashboard: mixin.BeaconDashboard,
 		Summary:     "A beacon node answers slowly.",
 		Description: slowDescription(limit),
 		Action:      "Look at the load of the node's machine, above all its disk, and at what else asks the node.",
 		Runbook:     latencyRunbook(),
 	}
-	a.Cases = latencyCases(c, a, limit)
+	a.Cases = append(latencyCases(c, a, limit), bulkCase(c, a, limit))
 	return a
 }
 
 func beaconLatencyCritical(c mixin.Config) Alert {
-	limit := c.Alerts.Beacon.LatencyCritical
+	limit, still := c.Alerts.Beacon.LatencyCritical, c.Alerts.Beacon.For
 	a := Alert{
 		Name: "BeaconAPILatencyCritical", Severity: mixin.Critical,
-		Expr: slow(c, limit), For: c.Alerts.Beacon.For, Dashboard: mixin.BeaconDashboard,
+		Expr: slow(c, limit, still, fmt.Sprintf("operation!~%q", bulk)), For: still, Dashboard: mixin.BeaconDashboard,
 		Summary:     "A beacon node answers so slowly that duties are at risk.",
 		Description: slowDescription(limit),
 		Action:      "Let validator clients use another node, then find what overloads this one.",
 		Runbook:     latencyRunbook(),
 	}
-	a.Cases = latencyCases(c, a, limit)
+	a.Cases = append(latencyCases(c, a, limit), notBulkCase(c))
 	return a
 }
 
@@ -290,7 +299,10 @@ The 95th percentile of the time from sending a request to the last byte of its a
 the limit. It must be so over the whole range and over the time that the alert waits, so a burst that has passed does not
 count; and operations with few requests in the range are left out, so that a single slow answer is not called a percentile.
 
-«BeaconAPILatencyHigh» and «BeaconAPILatencyCritical» differ in the limit only. Durations are counted in buckets: between
+«BeaconAPILatencyCritical» has a higher limit than «BeaconAPILatencyHigh», and leaves out the operations «validators»,
+«committees» and «attestation_rewards». These read much at once, in a burst once an epoch: with many keys they are slow on any
+node, and no validator client waits for them. So that it does not come and go with the burst,
+«BeaconAPILatencyHigh» looks back for an epoch at least. Durations are counted in buckets: between
 their bounds (1, 2.5, 5, 10 and 30 seconds at the slow end) the value is estimated, and nothing above 30 can be shown.`,
 		Impact: `
 Scrapes wait and show an older head. More important: a validator client that asks the same node gets its duties and its

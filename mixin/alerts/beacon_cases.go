@@ -38,7 +38,7 @@ func (s scenario) upTo(step int, x float64) string {
 func beaconNodeDownCases(c mixin.Config, a Alert) []Case {
 	s := scraped(c, 3*a.For)
 	up := func(replica, endpoint, values string) Series { return s.node(replica, endpoint, "up", values) }
-	down := s.plain(fmt.Sprintf("Beacon node http://n2:5052 has not answered for %s or longer. Another node still serves the exporter.",
+	down := s.plain(fmt.Sprintf("Beacon node http://n2:5052 has not answered for %s or longer. Another node still serves an exporter.",
 		mixin.Duration(a.For)), "endpoint", node2)
 	return []Case{
 		s.fires("fires when one of two nodes is down", a, 1,
@@ -163,7 +163,7 @@ func (s scenario) requests(replica string, from int, d spread) []Series {
 
 func latencyCases(c mixin.Config, a Alert, limit time.Duration) []Case {
 	b := c.Alerts.Beacon
-	s := scraped(c, b.Range+3*b.For)
+	s := scraped(c, b.Range+3*a.For)
 	above, below := near(limit.Seconds())
 	one, other := above.halves()
 	up := s.node(first, node1, "up", s.constant(1))
@@ -179,7 +179,7 @@ func latencyCases(c mixin.Config, a Alert, limit time.Duration) []Case {
 	// Few requests, all of them slow, over the range: counters need not be whole here.
 	few := func(requests float64) []Series {
 		values := s.rising(0, requests*float64(s.step)/float64(b.Range))
-		labels := []string{"operation", "validators"}
+		labels := []string{"operation", "header"}
 		return []Series{
 			up, s.node(first, node1, "request_duration_seconds_bucket", values, append(labels, "le", "30")...),
 			s.node(first, node1, "request_duration_seconds_bucket", s.constant(0), append(labels, "le", "10")...),
@@ -189,12 +189,12 @@ func latencyCases(c mixin.Config, a Alert, limit time.Duration) []Case {
 	}
 	cases = append(cases, s.silent("is silent when there are too few requests to speak of a percentile", few(float64(b.MinimumRequests)-0.5)))
 	full := s.fires("fires when there are just enough requests", a, s.after(b.Range), few(float64(b.MinimumRequests)+0.5),
-		s.plain(fmt.Sprintf("The slowest 5%% of validators requests to http://n1:5052 take 29.00 s or longer; at most %s s is expected.", seconds(limit)),
-			"endpoint", node1, "operation", "validators"))
+		s.plain(fmt.Sprintf("The slowest 5%% of header requests to http://n1:5052 take 29.00 s or longer; at most %s s is expected.", seconds(limit)),
+			"endpoint", node1, "operation", "header"))
 	full.Silent = full.Silent[:1]
 	cases = append(cases, full)
 
-	burst := 2 + s.after(b.For)
+	burst := 2 + s.after(a.For)
 	fast := func(n int) float64 { return float64(1000 * n) }
 	slowOnce := func(n int) float64 { return fast(n) + float64(1000*max(1, s.steps))*oneIf(n >= burst) }
 	labels := []string{"operation", "block"}
@@ -209,6 +209,37 @@ func latencyCases(c mixin.Config, a Alert, limit time.Duration) []Case {
 	cases = append(cases, s.silent("is silent about a node that is down, of which all requests time out", append(
 		s.requests(first, downFrom, above), s.node(first, node1, "up", s.from(downFrom, 1, 0)))))
 	return cases
+}
+
+// bursts shows an operation that is asked for a hundred times at once, once an epoch, and
+// takes long each time.
+func (s scenario) bursts(operation string) []Series {
+	count := s.values(func(n int) (float64, bool) { return 100 * float64(s.at(n)/s.c.Chain.Epoch()), true })
+	labels := []string{"operation", operation}
+	return []Series{
+		s.node(first, node1, "request_duration_seconds_bucket", s.constant(0), append(labels, "le", "10")...),
+		s.node(first, node1, "request_duration_seconds_bucket", count, append(labels, "le", "30")...),
+		s.node(first, node1, "request_duration_seconds_bucket", count, append(labels, "le", "+Inf")...),
+		s.node(first, node1, "request_duration_seconds_count", count, labels...),
+	}
+}
+
+func bulkCase(c mixin.Config, a Alert, limit time.Duration) Case {
+	s := scraped(c, 5*c.Chain.Epoch()+a.For)
+	k := s.fires("fires without a break for what is read once an epoch", a, s.after(c.Chain.Epoch()),
+		append(s.bursts("validators"), s.node(first, node1, "up", s.constant(1))),
+		s.plain(fmt.Sprintf("The slowest 5%% of validators requests to http://n1:5052 take 29.00 s or longer; at most %s s is expected.", seconds(limit)),
+			"endpoint", node1, "operation", "validators"))
+	for n := int(k.Firing[0].At/s.step) + 1; n <= s.steps; n++ {
+		k.Firing = append(k.Firing, Firing{At: s.at(n), Instances: k.Firing[0].Instances})
+	}
+	return k
+}
+
+func notBulkCase(c mixin.Config) Case {
+	s := scraped(c, 5*c.Chain.Epoch()+3*c.Alerts.Beacon.For)
+	return s.silent("is silent about what is read once an epoch, however slow", joined(
+		s.bursts("validators"), s.bursts("committees"), s.bursts("attestation_rewards"), []Series{s.node(first, node1, "up", s.constant(1))}))
 }
 
 // oneIf is 1 from a time on.
