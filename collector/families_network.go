@@ -40,5 +40,6 @@ func (s *snapshot) chainLive(b *builder, st *state) {
 	if s.live {
 		b.one("ethereum_network_attestations_overdue", float64(s.networkOverdue))
 		b.one("ethereum_network_active_validators", float64(s.networkActive))
+		b.one("ethereum_chain_proposers_known_until_timestamp_seconds", start(s.spec, s.proposersUntil))
 	}
 }

@@ -22,6 +22,9 @@ type snapshot struct {
 	validators []validatorState // by ordinal
 	live       bool             // the unsettled duties are all known
 	nextSeats  bool             // so is the next sync committee
+	// proposers are known of the slots from the head to proposersUntil, which is not one
+	// of them. Before Fulu the chain draws them an epoch at a time.
+	proposersUntil duty.Slot
 	// Of the whole network: overdue attestations, and validators with duty in the
 	// head's epoch.
 	networkOverdue, networkActive int
@@ -303,6 +306,9 @@ func (st *state) followUnsettled(s *snapshot) {
 	}
 	for e := epoch; e <= epoch+1; e++ {
 		st.nextDuties(s, e)
+	}
+	for e := epoch; e <= epoch+1 && st.duties[e] != nil && st.duties[e].proposers != nil; e++ {
+		s.proposersUntil = st.spec.FirstSlot(e + 1)
 	}
 	st.syncMembers(s, st.spec.SyncPeriod(epoch), func(v *validatorState) { v.syncCurrent = true })
 	s.nextSeats = st.seats[st.spec.SyncPeriod(epoch)+1] != nil

@@ -369,3 +369,22 @@ func TestADeepReorgAccountsSettledEpochsAgain(t *testing.T) {
 func selfReorgs(c *Collector) float64 {
 	return pageSamples(c)[`ethereum_chain_reorgs_observed_total{network="sim"}`]
 }
+
+// Until when proposers are known is said, so that nobody takes silence for a promise: to
+// the end of the head's epoch, and from Fulu on of the next.
+func TestItIsSaidUntilWhenProposersAreKnown(t *testing.T) {
+	for name, epochs := range map[string]duty.Slot{"before Fulu": 1, "from Fulu on": 2} {
+		t.Run(name, func(t *testing.T) {
+			cfg := quiet(64)
+			cfg.Preset.FuluForkEpoch = duty.FarFutureEpoch
+			if epochs == 2 {
+				cfg.Preset.FuluForkEpoch = 0
+			}
+			sim := simulate(t, cfg)
+			c := sim.collector(testOptions{validators: []string{"3"}, window: fourEpochs})
+			sim.to(100) // in epoch 12
+			const until = `ethereum_chain_proposers_known_until_timestamp_seconds{network="sim"}`
+			expect(t, samples(t, c), map[string]float64{until: float64(sim.chain.Spec().SlotStart((12 + epochs) * 8).Unix())})
+		})
+	}
+}

@@ -172,6 +172,7 @@ func chainFamilies() []Family {
 		family(Chain, Gauge, "chain_head_slot", "Slot of the canonical head block that all chain families are computed at."),
 		family(Chain, Gauge, "chain_epoch", "Epoch of the head slot."),
 		family(Chain, Gauge, "chain_settled_epoch", "Newest settled epoch: the head is at or past the third slot of the second epoch after it, so nothing can be included for it any more."),
+		family(Chain, Gauge, "chain_proposers_known_until_timestamp_seconds", "Unix time at which the last slot ends whose proposer is known: that of the head's epoch, and from Fulu on of the next. Whoever has no next proposal may be drawn for a slot after it."),
 		family(Chain, Gauge, "chain_justified_epoch", "Current justified epoch at the first slot of the head's epoch."),
 		family(Chain, Gauge, "chain_finalized_epoch", "Finalized epoch at the first slot of the head's epoch."),
 		family(Observed, Gauge, "chain_snapshot_timestamp_seconds", "Unix time at which a beacon node last confirmed the head that is shown."),
