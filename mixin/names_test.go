@@ -92,6 +92,11 @@ func seriesOf(c mixin.Config) (known, error) {
 	if c.Select.ClusterLabel != "" {
 		scrape = append(scrape, c.Select.ClusterLabel)
 	}
+	for _, l := range c.Select.TargetLabels {
+		if !slices.Contains(scrape, l) {
+			scrape = append(scrape, l)
+		}
+	}
 	target := append(slices.Clone(scrape), c.Select.ReplicaLabels...)
 	k := known{}
 	for _, f := range slices.Concat(catalog.All(), rollup.All()) {

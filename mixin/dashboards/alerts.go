@@ -81,7 +81,7 @@ func firingNow(c mixin.Config, s selectors) section {
 	since := fmt.Sprintf("1000 * (%s and ignoring (alertstate) %s)", s.alerting("ALERTS_FOR_STATE"), s.alertsIn("firing"))
 	return newSection("Firing now",
 		line(4, counts...),
-		line(10, newTable("Firing alerts",
+		line(10, s.located("Firing alerts",
 			"Every alert of this mixin that fires, worst first, and since when its condition holds. The name leads to its runbook: meaning, impact, diagnosis, mitigation. Empty when all is well, or when the alerts are not loaded in this Prometheus.",
 			value("Severity", unitNumber, strings.Join(ranks, " or ")).mapped(ranked...),
 			label("alertname", "Alert").linked("Runbook", c.RunbookURL("${__value.raw}")),
@@ -130,8 +130,7 @@ func validatorIssues(c mixin.Config, s selectors) section {
 		return "clamp_min(" + s.once(rises("blocks_expected", d)+" - "+rises("blocks_proposed", d)) + ", 0)"
 	}
 	lost := func(d string) string { return s.once(rises("blocks_orphaned_observed", d)) }
-	down := orZero(aggregate("count", s.members(s.onceBy(s.chain("ethereum_validator_missed_attestation_streak"), "network", "validator_index"))+
-		fmt.Sprintf(" >= %d", c.Alerts.Validators.MissedStreak)))
+	down := s.once(s.group("ethereum_group_missed_attestation_streaks", equals("at_least", fmt.Sprint(c.Alerts.Validators.MissedStreak))))
 	return newSection("Validators of the group",
 		line(4,
 			newStat("Proposals missed", "Blocks of the group over the time range shown, in settled epochs, that are not on the canonical chain.",
@@ -140,17 +139,19 @@ func validatorIssues(c mixin.Config, s selectors) section {
 				unitCount, now(s.once(s.group("ethereum_group_blocks_missed_unsettled")), s.legend("missing"))).base(green, at(1, red)),
 			newStat("Blocks orphaned", "Blocks of the group over the time range shown that an exporter saw as canonical and that were reorged out later.",
 				unitCount, now("round("+lost("$__range")+")", s.legend("orphaned"))).digits(0).base(green, at(1, orange)),
-			newStat("Validators down", fmt.Sprintf("Validators of the group that missed at least %d attestations in a row. Above the exporter's limit of individual series it stays 0: the table below has the worst.", c.Alerts.Validators.MissedStreak),
-				unitCount, now(down, "down")).base(green, at(1, red)),
+			newStat("Validators down", fmt.Sprintf("Validators of the group that missed at least %d attestations in a row, however many there are; slashed ones, which are to be stopped, are not counted.", c.Alerts.Validators.MissedStreak),
+				unitCount, now(down, s.legend("down"))).base(green, at(1, red)),
 			newStat("Slashed", "Validators of the group that have been slashed, ever.",
-				unitCount, now(s.once(s.group("ethereum_group_slashed")), s.legend("slashed"))).base(green, at(1, red))),
+				unitCount, now(s.once(s.group("ethereum_group_slashed")), s.legend("slashed"))).base(green, at(1, red)),
+			newStat("Failing beyond the table", "How many rows the table below would have more if it had room for all: failed duties of all watched validators, of any group. Above 0 the exporter's page /api/v1/validators?offending=true has every one.",
+				unitCount, now(s.beyondTable(), "more")).base(green, at(1, yellow))),
 		line(9,
-			newTable("Validators that fail a duty now",
-				fmt.Sprintf("Watched validators of the network, of any group, that are slashed, miss attestations in a row, or have an attestation, block or sync vote missing in epochs that are not settled yet; by how much, worst first, at most %d. Single overdue attestations and sync votes are usual.", offendersShown),
+			s.located("Validators that fail a duty now",
+				fmt.Sprintf("Watched validators of the network, of any group, that are slashed, miss attestations in a row, or have an attestation, block or sync vote missing in epochs that are not settled yet; by how much, at most %d, and above the exporter's limit of individual series at most its --validators.offender-limit, the newest of each kind. How many more there are stands above. Single overdue attestations and sync votes are usual.", offendersShown),
 				label("validator_index", "Validator").
 					linked("Look at this validator", s.link(mixin.ValidatorsDashboard, "var-validator=${__value.raw}")),
 				label("offence", "Offence"),
-				value("How much", unitCount, fmt.Sprintf("topk(%d, %s)", offendersShown, s.offences())),
+				value("How much", unitCount, s.offencesShown()),
 			).sorted("How much", true),
 			newGraph("Attestations overdue and longest streak",
 				"Attestations of the group that are at least 3 slots old and not included, and the longest row of missed attestations among its validators: a wave across the group is a node, a single long streak is a validator.",
@@ -168,8 +169,12 @@ func validatorIssues(c mixin.Config, s selectors) section {
 // ethereum_validator_offender, which takes the place of the other families above the
 // exporter's limit of individual series.
 func (s selectors) offences() string {
-	labels := []string{"network", "validator_index", "offence"}
-	out := []string{s.onceBy(s.chain("ethereum_validator_offender"), labels...)}
+	return s.onceBy(s.chain("ethereum_validator_offender"), "validator_index", "offence") + " or " + s.individualOffences()
+}
+
+// individualOffences are those of validators that have series of their own.
+func (s selectors) individualOffences() string {
+	var out []string
 	for _, o := range []struct{ metric, offence string }{
 		{"slashed", "slashed"},
 		{"missed_attestation_streak", "missed_attestation_streak"},
@@ -178,9 +183,24 @@ func (s selectors) offences() string {
 		{"sync_missed_unsettled", "sync_missed"},
 	} {
 		out = append(out, fmt.Sprintf(`label_replace(%s > 0, "offence", %q, "", "")`,
-			s.onceBy(s.chain("ethereum_validator_"+o.metric), "network", "validator_index"), o.offence))
+			s.onceBy(s.chain("ethereum_validator_"+o.metric), "validator_index"), o.offence))
 	}
 	return strings.Join(out, " or ")
+}
+
+// offencesShown are those that the table has room for.
+func (s selectors) offencesShown() string {
+	return fmt.Sprintf("topk(%d, %s)", offendersShown, s.offences())
+}
+
+// beyondTable is how many more offences there are: where validators have no series of
+// their own, groups count them. It is unknown when nothing is counted.
+func (s selectors) beyondTable() string {
+	counted := s.once(s.chain("ethereum_group_offenders", equals("group_by", "all")))
+	orNone := func(n string) string { return fmt.Sprintf("(%s or 0 * sum(%s))", n, counted) }
+	return fmt.Sprintf("%s + %s - %s",
+		orNone(fmt.Sprintf("sum(%s unless%s %s)", counted, s.on(), s.chain("ethereum_validator_status"))),
+		orNone("count("+s.individualOffences()+")"), orNone("count("+s.offencesShown()+")"))
 }
 
 func chainAndData(s selectors) section {

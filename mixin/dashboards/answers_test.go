@@ -54,6 +54,7 @@ ethereum_group_sync_committee_members{REPLICA,group_by="all",group="all",period=
 ethereum_group_sync_committee_members{REPLICA,group_by="client",group="x",period="current"} 1
 ethereum_chain_head_slot{REPLICA} 3218
 ethereum_chain_settled_epoch{REPLICA} 98
+ethereum_chain_proposers_known_until_timestamp_seconds{REPLICA} 10700
 ethereum_network_attestations_overdue{REPLICA} 750
 ethereum_network_active_validators{REPLICA} 1000
 `
@@ -67,7 +68,7 @@ func TestAnswers(t *testing.T) {
 	// What only one of the replicas has must show as well.
 	series = append(series, load(t, `ethereum_validator_status{REPLICA,validator_index="5",status="pending_queued"} 1`, "b")...)
 
-	streak := s.members(s.onceBy(s.chain("ethereum_validator_missed_attestation_streak"), "network", "validator_index"))
+	streak := s.members(s.onceBy(s.chain("ethereum_validator_missed_attestation_streak"), "validator_index"))
 	hourly := selector("group:blocks_expected:increase1h", `network="$network"`)
 	for _, tc := range []struct {
 		name, query, groupBy, group string
@@ -106,6 +107,8 @@ func TestAnswers(t *testing.T) {
 		{"restart before a proposal, in the sync committee", s.restart(), "all", "all", []string{`{group="all", group_by="all"} 3`}},
 		{"restart in the sync committee", s.restart(), "client", "x", []string{`{group="x", group_by="client"} 1`}},
 		{"restart before a proposal", s.restart(), "client", "y", []string{`{group="y", group_by="client"} 2`}},
+		{"none known for as long as proposers are", s.noneKnown(), "client", "x", []string{`{group="x", group_by="client"} 700`}},
+		{"a known proposal is not none", s.noneKnown(), "client", "y", nil},
 		{"network in trouble", s.networkOverdue(), "all", "all", []string{`{} 0.5`}},
 		{"nothing to sum up", sum(hourly, time.Hour), "all", "all", nil},
 	} {
@@ -129,6 +132,110 @@ ethereum_group_next_proposal_timestamp_seconds{REPLICA,group_by="all",group="all
 	for group, want := range map[string][]string{"all": {`{group="all", group_by="all", replica="a"} 0`}, "x": nil} {
 		if got := ask(t, series, s.restart(), map[string]string{"group_by": group, "group": group}); !slices.Equal(got, want) {
 			t.Errorf("%s: got %q, want %q", group, got, want)
+		}
+	}
+}
+
+// Where no proposal is known, and not for as long as a restart is to be safe, it is not
+// said to be: the epoch after may begin with one.
+func TestRestartIsNotSafeBeyondWhatIsKnown(t *testing.T) {
+	s := newSelectors(mixin.Solo())
+	const group = `ethereum_group_attestations_overdue{REPLICA,group_by="all",group="all"} 7
+ethereum_group_sync_committee_members{REPLICA,group_by="all",group="all",period="current"} 0
+`
+	upcoming := s.c.Alerts.Proposals.Upcoming.Seconds()
+	for name, tc := range map[string]struct {
+		horizon, want string
+	}{
+		"known for long enough":     {fmt.Sprintf("ethereum_chain_proposers_known_until_timestamp_seconds{REPLICA} %v", asked+upcoming), "0"},
+		"known for too short":       {fmt.Sprintf("ethereum_chain_proposers_known_until_timestamp_seconds{REPLICA} %v", asked+upcoming-1), "4"},
+		"nobody says what is known": {"", "4"},
+	} {
+		series := load(t, strings.TrimSpace(group+tc.horizon), "a")
+		want := []string{`{group="all", group_by="all", replica="a"} ` + tc.want}
+		if got := ask(t, series, s.restart(), map[string]string{"group_by": "all", "group": "all"}); !slices.Equal(got, want) {
+			t.Errorf("%s: got %q, want %q", name, got, want)
+		}
+	}
+}
+
+// Each of two clusters, and each of two shards, has rows of its own: the best of both is
+// true of neither.
+func TestTablesKeepClustersAndShardsApart(t *testing.T) {
+	c := mixin.Operator()
+	c.Select.ReplicaLabels = []string{"replica"}
+	s := newSelectors(c)
+	series := load(t, `group:attestation_own_effectiveness:ratio1d{REPLICA,cluster="east",shard="a",group_by="operator",group="acme"} 0.99
+group:attestation_own_effectiveness:ratio1d{REPLICA,cluster="west",shard="a",group_by="operator",group="acme"} 0.2
+group:attestation_own_effectiveness:ratio1d{REPLICA,cluster="west",shard="b",group_by="operator",group="acme"} 0.5
+ethereum_group_attestations_overdue{REPLICA,cluster="west",shard="b",group_by="operator",group="acme"} 1
+ethereum_validator_info{REPLICA,cluster="east",shard="a",validator_index="1",operator="acme"} 1
+ethereum_validator_info{REPLICA,cluster="west",shard="a",validator_index="1",operator="acme"} 1
+ethereum_validator_info{REPLICA,cluster="west",shard="b",validator_index="1",operator="other"} 1
+ethereum_validator_missed_attestation_streak{REPLICA,cluster="east",shard="a",validator_index="1"} 0
+ethereum_validator_missed_attestation_streak{REPLICA,cluster="west",shard="a",validator_index="1"} 8
+ethereum_validator_missed_attestation_streak{REPLICA,cluster="west",shard="b",validator_index="1"} 5`, "a", "b")
+	for name, tc := range map[string]struct {
+		query string
+		want  []string
+	}{
+		"groups": {
+			s.groupsOver(s.recorded("group:attestation_own_effectiveness:ratio1d", `group_by="$group_by"`)),
+			[]string{
+				`{cluster="east", group="acme", shard="a"} 0.99`,
+				`{cluster="west", group="acme", shard="a"} 0.2`,
+				`{cluster="west", group="acme", shard="b"} 0.5`,
+			},
+		},
+		"members": {
+			s.members(s.onceBy(s.chain("ethereum_validator_missed_attestation_streak"), "validator_index")),
+			[]string{`{cluster="east", shard="a", validator_index="1"} 0`, `{cluster="west", shard="a", validator_index="1"} 8`},
+		},
+	} {
+		got := ask(t, series, tc.query, map[string]string{"group_by": "operator", "group": "acme", "cluster": ".*"})
+		if !slices.Equal(got, tc.want) {
+			t.Errorf("%s: got\n%s\nwant\n%s", name, strings.Join(got, "\n"), strings.Join(tc.want, "\n"))
+		}
+	}
+	// And a column names each.
+	for _, p := range []*panel{worstGroups(c, s), validatorTable(c, s), offenders(s)} {
+		var titles []string
+		for _, o := range p.model.FieldConfig.Overrides {
+			titles = append(titles, fmt.Sprint(o.Matcher.Options))
+		}
+		for _, title := range []string{"Cluster", "Shard"} {
+			if !slices.Contains(titles, title) {
+				t.Errorf("%s has no column %s", *p.model.Title, title)
+			}
+		}
+	}
+}
+
+// What does not fit into the table is counted, with series of single validators and
+// without; and nothing is counted where nothing is known.
+func TestOffencesBeyondTheTableAreCounted(t *testing.T) {
+	s := newSelectors(mixin.Solo())
+	s.c.Select.ReplicaLabels = []string{"replica"}
+	var single strings.Builder
+	for i := range offendersShown + 7 {
+		fmt.Fprintf(&single, "ethereum_validator_missed_attestation_streak{REPLICA,validator_index=\"%d\"} 4\n", i)
+	}
+	single.WriteString(`ethereum_validator_status{REPLICA,validator_index="0",status="active_ongoing"} 1` + "\n")
+	const counts = `ethereum_group_offenders{REPLICA,group_by="all",group="all",offence="missed_attestation_streak"} 60
+ethereum_group_offenders{REPLICA,group_by="all",group="all",offence="slashed"} 3
+ethereum_group_offenders{REPLICA,group_by="client",group="x",offence="slashed"} 3`
+	for name, tc := range map[string]struct {
+		series string
+		want   []string
+	}{
+		"single validators": {single.String() + counts, []string{"{} 7"}},
+		"a list of offenders": {`ethereum_validator_offender{REPLICA,validator_index="9",offence="missed_attestation_streak"} 8
+` + counts, []string{"{} 62"}},
+		"an empty list":    {counts, []string{"{} 63"}},
+		"nothing is known": {`up{REPLICA} 1`, nil},
+	} {
+		if got := ask(t, load(t, tc.series, "a", "b"), s.beyondTable(), nil); !slices.Equal(got, tc.want) {
+			t.Errorf("%s: got %q, want %q", name, got, tc.want)
 		}
 	}
 }

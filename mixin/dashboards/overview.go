@@ -56,7 +56,7 @@ func overview(c mixin.Config) definition {
 						unitCount, now(s.once(s.group("ethereum_group_slashed")), s.legend("slashed"))).
 						base(green, at(1, red)),
 					newStat("Next proposal",
-						"Time until a validator of the group is to propose a block, as far ahead as the chain has drawn proposers. Nothing known means none in this epoch.",
+						"Time until a validator of the group is to propose a block, as far ahead as the chain has drawn proposers. Nothing known means none in this epoch; how far that reaches is on the dashboard Proposals.",
 						unitDuration, now(s.untilProposal(), s.legend("until"))).noValue("none known"),
 					alertsFiring(s),
 					newStat("Age of data",
@@ -188,19 +188,18 @@ func byRange(s selectors, level mixin.Level, metric rules.Metric, recorded func(
 }
 
 func worstGroups(c mixin.Config, s selectors) *panel {
-	labels := []string{"network", "group"}
-	of := func(expr string) string { return s.onceBy(expr, labels...) }
+	of := func(expr string) string { return s.onceBy(expr, "group") }
 	own := s.recorded(rules.Ratio(mixin.Group, rules.OwnEffectiveness, rules.Day), `group_by="$group_by"`)
 	// Every column keeps to the groups of the first, so that none has rows of its own.
 	these := func(expr string) string {
-		return fmt.Sprintf("%s and on (network, group) bottomk(%d, %s)", of(expr), worst, of(own))
+		return fmt.Sprintf("%s and%s bottomk(%d, %s)", of(expr), s.on("group"), worst, of(own))
 	}
 	byGroup := func(metric string, matchers ...string) string {
 		return s.once(s.chain(metric, append([]string{`group_by="$group_by"`}, matchers...)...))
 	}
 	active := "sum without (status) (" + byGroup("ethereum_group_validators", `status=~"active_(ongoing|exiting)"`) + ")"
 	warn, good := c.Dashboards.EffectivenessWarn, c.Dashboards.EffectivenessGood
-	return newTable("Worst groups",
+	return s.located("Worst groups",
 		fmt.Sprintf("The %d groups of the chosen label with the lowest own-fault effectiveness over a day. Overdue is the share of attestations of the last epoch or two that are at least 3 slots old and not included; budget is what is left of the error budget for %s of %s effectiveness, negative when overdrawn. Empty until rules have recorded an hour.",
 			worst, mixin.Duration(c.Objective.Period), percent(c.Objective.Effectiveness)),
 		label("group", "Group").linked("Look at this group",

@@ -435,6 +435,15 @@ func (p *panel) override(name string, properties ...dashboard.DynamicConfigValue
 	return p
 }
 
+// thresholdsOf colours the n-th query's values by steps of its own.
+func (p *panel) thresholdsOf(n int, base string, steps ...step) *panel {
+	p.model.FieldConfig.Overrides = append(p.model.FieldConfig.Overrides, dashboard.DashboardFieldConfigSourceOverrides{
+		Matcher:    dashboard.MatcherConfig{Id: "byFrameRefID", Options: refID(n)},
+		Properties: []dashboard.DynamicConfigValue{{Id: "thresholds", Value: thresholds(base, steps)}},
+	})
+	return p
+}
+
 // sorted sorts a table by the column of that title.
 func (p *panel) sorted(title string, descending bool) *panel {
 	p.model.Options.(*table.Options).SortBy = []common.TableSortByFieldState{{DisplayName: title, Desc: &descending}}

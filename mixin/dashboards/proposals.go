@@ -20,16 +20,21 @@ func proposals(c mixin.Config) definition {
 			newSection("Is it safe to restart?",
 				line(5,
 					newStat("Safe to restart", fmt.Sprintf("Whether a restart of the group's validators or of their nodes costs more than attestations, which are due in every epoch and always suffer. "+
-						"Wait when a proposal is less than %s away. In the sync committee every slot counts, for about a day; do not wait that long, but be quick.", mixin.Duration(c.Alerts.Proposals.Upcoming)),
+						"Wait when a proposal is less than %s away. Proposers are drawn for an epoch or two only: where no proposal is known, but not for as long as that, be quick; beside it stands for how long. In the sync committee every slot counts, for about a day; do not wait that long, but be quick.", mixin.Duration(c.Alerts.Proposals.Upcoming)),
 						unitString, now(s.restart(), s.legend("restart"))).
 						states(
 							state{"0", "safe", green},
 							state{"1", "be quick: sync committee", yellow},
 							state{"2", "wait: proposal soon", red},
-							state{"3", "wait: proposal soon, sync committee", red}),
-					newStat("Safe for", "Time until the next block proposal of any validator of the group, as far ahead as the chain has drawn proposers. Nothing known means none in this epoch.",
-						unitDuration, now(s.untilProposal(), s.legend("until"))).
-						noValue("none known").base(red, at(c.Alerts.Proposals.Upcoming.Seconds(), green)),
+							state{"3", "wait: proposal soon, sync committee", red},
+							state{"4", "no proposal known: be quick", yellow},
+							state{"5", "no proposal known: be quick, sync committee", yellow}),
+					newStat("Safe for", fmt.Sprintf("Time until the next block proposal of any validator of the group; where none is known, for how long that holds: the chain draws proposers for an epoch or two. Yellow is less than %s for which none is known: a proposal may be drawn right after it.", mixin.Duration(c.Alerts.Proposals.Upcoming)),
+						unitDuration,
+						now(s.untilProposal(), s.legend("until the proposal")),
+						now(s.noneKnown(), s.legend("none known for"))).
+						named().base(red, at(c.Alerts.Proposals.Upcoming.Seconds(), green)).
+						thresholdsOf(1, yellow, at(c.Alerts.Proposals.Upcoming.Seconds(), green)),
 					newStat("In the sync committee", "Number of the group's validators in the sync committee of this period and of the next.",
 						unitCount, now(s.syncMembers("current"), s.legend("now")), now(s.syncMembers("next"), s.legend("next"))).
 						named().base(green, at(1, yellow)),
@@ -40,13 +45,13 @@ func proposals(c mixin.Config) definition {
 						named().base(green, at(1, yellow)))),
 			newSection("Upcoming proposals",
 				line(8,
-					newTable("Next proposal of each group",
+					s.located("Next proposal of each group",
 						"The next block proposal after the head of each group of the chosen label. Empty when none is known.",
 						label("group", "Group"),
 						value("In", unitDuration, "clamp_min("+s.nextOfGroups()+" - time(), 0)"),
 						value("At", unitMoment, "1000 * "+s.nextOfGroups()),
 					).sorted("In", false),
-					newTable("Next proposal of each validator",
+					s.located("Next proposal of each validator",
 						"The next block proposal of each validator of the chosen group that has one. Empty when none is known, and above the exporter's limit of individual series.",
 						index().
 							linked("Look at this validator", s.link(mixin.ValidatorsDashboard, "${group_by:queryparam}", "${group:queryparam}", "var-validator=${__value.raw}")),
@@ -70,7 +75,7 @@ func proposals(c mixin.Config) definition {
 					newGraph("Orphaned blocks", "Blocks of the group that an exporter saw as canonical and that were reorged out later, in the hour before. A block that was built and lost: look at how late it was published. Only what was seen since the exporter started.",
 						unitCount, over(s.increase(s.group("ethereum_group_blocks_orphaned_observed_total"), time.Hour), s.legend("orphaned"))).from(0).steps()),
 				line(8,
-					newTable("Proposals of each group, last 7 days",
+					s.located("Proposals of each group, last 7 days",
 						"Blocks expected of each group of the chosen label, those that are missing on the canonical chain, and the share that is there.",
 						label("group", "Group").linked("Look at this group", s.link(mixin.ProposalsDashboard, "${group_by:queryparam}", "var-group=${__value.raw}")),
 						value("Expected", unitCount, s.groupsOver(s.weekly("blocks_expected"))).digits(0),
@@ -78,7 +83,7 @@ func proposals(c mixin.Config) definition {
 							digits(0).coloured(green, at(0.5, red)),
 						value("Success", unitRatio, s.groupsOver(s.recorded(rules.Ratio(mixin.Group, rules.Proposals, rules.Week), `group_by="$group_by"`))).digits(1),
 					).sorted("Missed", true),
-					newTable("Validators that missed a proposal, last 7 days",
+					s.located("Validators that missed a proposal, last 7 days",
 						"Validators of the chosen group with a block missing on the canonical chain. Empty is good; empty, too, above the exporter's limit of individual series.",
 						index().
 							linked("Look at this validator", s.link(mixin.ValidatorsDashboard, "${group_by:queryparam}", "${group:queryparam}", "var-validator=${__value.raw}")),
@@ -95,24 +100,39 @@ func proposals(c mixin.Config) definition {
 						unitRatio,
 						over(s.recordedGroup(rules.Ratio(mixin.Group, rules.SyncCommittee, rules.Hour)), s.legend("group")),
 						over(s.recorded(rules.Ratio(mixin.Network, rules.SyncCommittee, rules.Hour)), s.legend("network"))).digits(2),
-					newTable("Members of the sync committee",
+					s.located("Members of the sync committee",
 						"Validators of the chosen group in the sync committee, and in which period. Empty when there are none, and above the exporter's limit of individual series.",
 						index(),
 						value("Now", unitNumber, s.memberOf("current")).mapped(state{"1", "member", yellow}),
 						value("Next period", unitNumber, s.memberOf("next")).mapped(state{"1", "member", blue}),
-						value("Votes missing now", unitCount, s.members(s.onceBy(s.chain("ethereum_validator_sync_missed_unsettled"), "network", "validator_index"))+
-							" and on (network, validator_index) "+s.chain("ethereum_validator_sync_committee_member")),
+						value("Votes missing now", unitCount, s.members(s.onceBy(s.chain("ethereum_validator_sync_missed_unsettled"), "validator_index"))+
+							" and"+s.on("validator_index")+" "+s.chain("ethereum_validator_sync_committee_member")),
 					).sorted("Index", false))),
 		},
 	}
 }
 
 // restart is 0 when a restart costs nothing but attestations, plus 1 when the chosen
-// group has a member in the sync committee, plus 2 when it is to propose a block soon.
+// group has a member in the sync committee, plus 2 when it is to propose a block soon,
+// plus 4 when it is not known whether it is.
 func (s selectors) restart() string {
 	none := "0 * " + s.once(s.group("ethereum_group_attestations_overdue"))
-	return fmt.Sprintf("((%s > bool 0) or %s) + 2 * ((%s < bool %d) or %s)",
-		s.syncMembers("current"), none, s.untilProposal(), int(s.c.Alerts.Proposals.Upcoming.Seconds()), none)
+	soon := int(s.c.Alerts.Proposals.Upcoming.Seconds())
+	// Also where the exporter does not say how far ahead it knows.
+	unknown := fmt.Sprintf("4 + %s unless ignoring (group_by, group) (%s >= %d) unless %s", none, s.proposersKnown(), soon, s.untilProposal())
+	return fmt.Sprintf("((%s > bool 0) or %s) + 2 * ((%s < bool %d) or %s) + ((%s) or %s)",
+		s.syncMembers("current"), none, s.untilProposal(), soon, none, unknown, none)
+}
+
+// proposersKnown is for how many seconds from now the proposers are known.
+func (s selectors) proposersKnown() string {
+	return "clamp_min(" + s.once(s.chain("ethereum_chain_proposers_known_until_timestamp_seconds")) + " - time(), 0)"
+}
+
+// noneKnown is for how many seconds the chosen group has no proposal, if none is known.
+func (s selectors) noneKnown() string {
+	group := "0 * " + s.once(s.group("ethereum_group_attestations_overdue"))
+	return fmt.Sprintf("%s + ignoring (group_by, group) group_left () %s unless %s", group, s.proposersKnown(), s.untilProposal())
 }
 
 func (s selectors) syncMembers(period string) string {
@@ -120,7 +140,7 @@ func (s selectors) syncMembers(period string) string {
 }
 
 func (s selectors) memberOf(period string) string {
-	return s.members(s.onceBy(s.chain("ethereum_validator_sync_committee_member", equals("period", period)), "network", "validator_index"))
+	return s.members(s.onceBy(s.chain("ethereum_validator_sync_committee_member", equals("period", period)), "validator_index"))
 }
 
 func (s selectors) nextOfGroups() string {
@@ -128,11 +148,11 @@ func (s selectors) nextOfGroups() string {
 }
 
 func (s selectors) nextOfValidators() string {
-	return s.members(s.onceBy(s.chain("ethereum_validator_next_proposal_timestamp_seconds"), "network", "validator_index"))
+	return s.members(s.onceBy(s.chain("ethereum_validator_next_proposal_timestamp_seconds"), "validator_index"))
 }
 
 // groupsOver keeps one row for each group of the chosen label.
-func (s selectors) groupsOver(expr string) string { return s.onceBy(expr, "network", "group") }
+func (s selectors) groupsOver(expr string) string { return s.onceBy(expr, "group") }
 
 // weekly is what a counter of each group of the chosen label rose by. There may be a
 // thousand groups, and a month of hours of each is too much to ask every half minute.
@@ -156,7 +176,7 @@ func (s selectors) missedOfValidators() string {
 	weekly := func(counter string) string {
 		return sum(s.recorded(rules.Increase(mixin.Validator, counter)), rules.Week)
 	}
-	return s.members(s.onceBy("round("+weekly("blocks_expected")+" - "+weekly("blocks_proposed")+") > 0", "network", "validator_index"))
+	return s.members(s.onceBy("round("+weekly("blocks_expected")+" - "+weekly("blocks_proposed")+") > 0", "validator_index"))
 }
 
 // count shows a number of events over the longer ranges.

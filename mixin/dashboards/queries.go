@@ -2,6 +2,7 @@ package dashboards
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -70,16 +71,16 @@ func (s selectors) once(expr string) string {
 // members keeps those results of expr, which have a label validator_index, that are of
 // the chosen group.
 func (s selectors) members(expr string) string {
-	return fmt.Sprintf("((%s) and on (network, validator_index) (%s or %s and on (network) %s))",
-		expr, s.infos(), s.chain("ethereum_validator_status"), s.everybody())
+	return fmt.Sprintf("((%s) and%s (%s or %s and%s %s))",
+		expr, s.on("validator_index"), s.infos(), s.chain("ethereum_validator_status"), s.on(), s.everybody())
 }
 
 // infos selects the ethereum_validator_info of the chosen group. It has the labels of
 // the watch list; that every validator is in group all of all, no label says.
 func (s selectors) infos(matchers ...string) string {
 	const metric = "ethereum_validator_info"
-	return fmt.Sprintf("(%s or %s and on (network) %s)",
-		s.chain(metric, append(matchers, `$group_by="$group"`)...), s.chain(metric, matchers...), s.everybody())
+	return fmt.Sprintf("(%s or %s and%s %s)",
+		s.chain(metric, append(matchers, `$group_by="$group"`)...), s.chain(metric, matchers...), s.on(), s.everybody())
 }
 
 // everybody is there when the chosen group is the one of every watched validator.
@@ -87,10 +88,43 @@ func (s selectors) everybody() string {
 	return s.chain("ethereum_group_attestations_overdue", `group_by="$group_by"`, `group_by="all"`)
 }
 
-// onceBy keeps only the labels named, and those that tell exporters of different
-// validators apart. Tables need it, to have no other columns.
+// onceBy keeps only the labels named, the network, and those that tell exporters of
+// different validators apart: the best of two clusters is true of neither. Tables need
+// it, to have no other columns.
 func (s selectors) onceBy(expr string, labels ...string) string {
-	return "max by (" + strings.Join(labels, ", ") + ") (" + expr + ")"
+	return "max by (" + list(append(labels, s.apart()...)) + ") (" + expr + ")"
+}
+
+// on matches series by the labels named and by those that onceBy keeps.
+func (s selectors) on(labels ...string) string {
+	return " on (" + list(append(labels, s.apart()...)) + ")"
+}
+
+// apart are the labels that tell series of different validators or networks apart,
+// beside those of validators and groups themselves.
+func (s selectors) apart() []string {
+	return append([]string{"network", "job"}, s.places()...)
+}
+
+// places are the labels that say where an exporter is, as far as it matters: replicas
+// agree in them.
+func (s selectors) places() []string {
+	var out []string
+	for _, l := range append(s.clusterLabel(), s.c.Select.TargetLabels...) {
+		if !slices.Contains(out, l) && l != "network" && l != "job" {
+			out = append(out, l)
+		}
+	}
+	return out
+}
+
+// located is a table that says in its last columns where each row's exporter is. Grafana
+// leaves out columns of labels that no series has.
+func (s selectors) located(title, description string, columns ...column) *panel {
+	for _, l := range s.places() {
+		columns = append(columns, label(l, strings.ToUpper(l[:1])+l[1:]))
+	}
+	return newTable(title, description, columns...)
 }
 
 // replica is the label that tells replicas apart.

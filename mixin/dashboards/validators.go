@@ -27,7 +27,7 @@ func validators(c mixin.Config) definition {
 func validatorTable(c mixin.Config, s selectors) *panel {
 	warn, good := c.Dashboards.EffectivenessWarn, c.Dashboards.EffectivenessGood
 	// of keeps one row for each validator of the group.
-	of := func(expr string) string { return s.members(s.onceBy(expr, "network", "validator_index")) }
+	of := func(expr string) string { return s.members(s.onceBy(expr, "validator_index")) }
 	gauge := func(name string) string { return of(s.chain("ethereum_validator_" + name)) }
 	columns := []column{
 		index().
@@ -48,10 +48,10 @@ func validatorTable(c mixin.Config, s selectors) *panel {
 			coloured(green, at(1, yellow), at(float64(c.Alerts.Validators.MissedStreak), red)),
 		value("Overdue", unitCount, gauge("attestations_overdue")).coloured(green, at(1, orange)),
 		value("Next proposal", unitDuration, "clamp_min("+gauge("next_proposal_timestamp_seconds")+" - time(), 0)"))
-	return newTable("Validators",
+	return s.located("Validators",
 		"Every watched validator of the chosen group; click a heading to sort, an index to see that validator below. "+
 			"Missed in a row counts settled epochs, up to 8; overdue are attestations at least 3 slots old and not included yet; next proposal counts down. "+
-			"Empty above the exporter's limit of individual series (--validators.individual-limit): then the table below has the worst ones.",
+			"Empty above the exporter's limit of individual series (--validators.individual-limit): then the table below has those that fail a duty.",
 		columns...).sorted("Index", false)
 }
 
@@ -59,22 +59,22 @@ func validatorTable(c mixin.Config, s selectors) *panel {
 // What the chain does not know has either no key, when it is watched by an index that
 // is not given out yet, or no index, when it is watched by a key.
 func (s selectors) named() string {
-	status := s.onceBy(s.chain("ethereum_validator_status"), "network", "validator_index", "status")
-	known := status + " * on (network, validator_index) group_left (pubkey) " +
-		s.onceBy(s.chain("ethereum_validator_info"), "network", "validator_index", "pubkey")
-	return s.members(known+" or on (network, validator_index) "+status) +
-		" or label_replace(" + s.onceBy(s.infos(`validator_index=""`), "network", "pubkey") + `, "status", "unknown", "pubkey", ".*")`
+	status := s.onceBy(s.chain("ethereum_validator_status"), "validator_index", "status")
+	known := status + " *" + s.on("validator_index") + " group_left (pubkey) " +
+		s.onceBy(s.chain("ethereum_validator_info"), "validator_index", "pubkey")
+	return s.members(known+" or"+s.on("validator_index")+" "+status) +
+		" or label_replace(" + s.onceBy(s.infos(`validator_index=""`), "pubkey") + `, "status", "unknown", "pubkey", ".*")`
 }
 
 // offenders has a row for each duty that a validator fails.
 func offenders(s selectors) *panel {
-	return newTable("Worst validators above the individual limit",
-		"Only above the exporter's limit of individual series (--validators.individual-limit), and empty below it: the worst of all watched validators, of whatever group. "+
+	return s.located("Worst validators above the individual limit",
+		"Only above the exporter's limit of individual series (--validators.individual-limit), and empty below it: validators that fail a duty, of whatever group, of each kind the newest first, at most --validators.offender-limit rows. "+
 			"How much is 1 for slashed; for blocks_missed the proposals of the counters' window and since; for missed_attestation_streak settled epochs, up to 8; "+
-			"for attestations_overdue duties at least 3 slots old and not included; for sync_missed votes not settled yet. Empty is good.",
+			"for attestations_overdue duties at least 3 slots old and not included, of validators without a streak; for sync_missed votes not settled yet. Empty is good.",
 		index(),
 		label("offence", "Offence"),
-		value("How much", unitCount, s.onceBy(s.chain("ethereum_validator_offender"), "network", "validator_index", "offence")),
+		value("How much", unitCount, s.onceBy(s.chain("ethereum_validator_offender"), "validator_index", "offence")),
 	).sorted("How much", true)
 }
 
