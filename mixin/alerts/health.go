@@ -144,17 +144,20 @@ func (h health) notListed(offenders string, atLeast int) string {
 
 // groupDown fires within slots: overdue attestations are seen long before they count as
 // missed. A validator may have two of them, so the share is of the duties that could be
-// overdue. What the network as a whole has overdue is taken off.
+// overdue. What the network as a whole has overdue is taken off. Duties of validators that
+// have just exited are among them, so the share is of as many as the group had then.
 func (h health) groupDown() Alert {
 	t := h.c.Alerts.Validators
 	overdue := h.latest(h.of(mixin.Group, "attestations_overdue"), own(mixin.Group)...)
 	// Slashed validators are to be stopped: the exporter does not count their attestations either.
-	active := h.once(h.of(mixin.Group, "validators", `status=~"active_(ongoing|exiting)"`))
+	active := fmt.Sprintf("max_over_time((sum without (status) (%s))[%s:%s])",
+		h.once(h.of(mixin.Group, "validators", `status=~"active_(ongoing|exiting)"`)),
+		mixin.Duration(2*h.c.Chain.Epoch()), mixin.Duration(h.c.Chain.ScrapeInterval))
 	network := fmt.Sprintf("%s / (%s > 0) / %s",
 		h.latest(h.series("ethereum_network_attestations_overdue")), h.once(h.series("ethereum_network_active_validators")), h.overdueEpochs())
 	a := Alert{
 		Name: "ValidatorGroupDown", Severity: mixin.Critical,
-		Expr: fmt.Sprintf("%s / (sum without (status) (%s) > 0) /%s %s -%s (%s) > %v and %s >= %d unless%s (%s > %v)",
+		Expr: fmt.Sprintf("%s / (%s > 0) /%s %s -%s (%s) > %v and %s >= %d unless%s (%s > %v)",
 			overdue, active, perNetwork(mixin.Group), h.overdueEpochs(), perNetwork(mixin.Group), network, t.GroupDownShare,
 			overdue, t.GroupDownMinimum,
 			ignoring(own(mixin.Group)), network, t.NetworkTrouble),

@@ -295,6 +295,11 @@ func groupDownCases(c mixin.Config, a Alert) []Case {
 	just := math.Round(members * duties * (t.GroupDownShare + usual + hair))
 	least := float64(t.GroupDownMinimum)
 	small := func(overdue float64) float64 { return max(1, math.Floor(overdue/duties)) } // a group that is down
+	// What the whole group had overdue would be too much for those that are left.
+	left := math.Floor(members * usual / (2 * (t.GroupDownShare + usual)))
+	exited := with(members, 0, 0, usual)
+	exited[2] = s.of(mixin.Group, "attestations_overdue", s.between(0, from+s.after(c.Chain.Epoch()+c.Chain.Slots(5)), 0, members*usual*duties))
+	exited[3] = s.of(mixin.Group, "validators", s.from(from, members-1, left), "status", "active_ongoing")
 	return []Case{
 		s.fires("fires just above the share", a, from, with(members, 0, just, usual), told(just/members/duties-usual)),
 		s.fires("fires at the least number of attestations", a, from, with(small(least), 0, least, usual), told(least/small(least)/duties-usual)),
@@ -303,6 +308,7 @@ func groupDownCases(c mixin.Config, a Alert) []Case {
 		s.silent("is silent when the network has empty slots and everybody is overdue",
 			with(members, 0, members, t.NetworkTrouble+hair)),
 		s.silent("is silent when the network is unknown", with(members, 0, members, usual)[:7]),
+		s.silent("is silent when most of the group has exited, and what was usual before has not settled", exited),
 	}
 }
 
