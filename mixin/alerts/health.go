@@ -211,23 +211,39 @@ func (h health) balanceDecreasing() Alert {
 // keptEpochs is how long after its exit a validator is still talked about: a day.
 func (h health) keptEpochs() int { return int(rules.Day/h.c.Chain.Epoch()) + 1 }
 
-// recentExit selects validators that are to exit, or exited within the last day. The
+// slashableEpochs is how long a validator can still be slashed after its exit: the chain's
+// MIN_VALIDATOR_WITHDRAWABILITY_DELAY, which is the same on all networks.
+const slashableEpochs = 256
+
+// recentExit selects validators that are to exit, or exited within the last epochs. The
 // value is the epoch of the exit.
-func (h health) recentExit() string {
+func (h health) recentExit(epochs int) string {
 	return fmt.Sprintf("(%s >%s (%s - %d))",
-		h.once(h.of(mixin.Validator, "exit_epoch")), perNetwork(mixin.Validator), h.once(h.series("ethereum_chain_epoch")), h.keptEpochs())
+		h.once(h.of(mixin.Validator, "exit_epoch")), perNetwork(mixin.Validator), h.once(h.series("ethereum_chain_epoch")), epochs)
 }
 
-// slashed must not page for ever: the registry says slashed long after everybody knows.
+// slashed must not page for ever: the registry says slashed long after everybody knows. It
+// does not say when, so a validator is told of until a day after the last moment at which
+// it could have been slashed.
+//
+// Of a group those that have not exited are known, and of the others only how many were
+// slashed at any time: that number must have risen. It rises with the watch list, too, so
+// the list must have been as long all the time, at all replicas.
 func (h health) slashed() Alert {
+	hour := mixin.Duration(toldFor)
+	active := h.once(h.series("ethereum_group_validators", everything, `status="active_slashed"`), "status")
+	all, watched := h.series("ethereum_group_slashed", everything), h.series("validator_exporter_watched_validators")
+	rose := fmt.Sprintf("%s - %s > 0 and%s %s == %s",
+		h.once(all), h.any(fmt.Sprintf("min_over_time(%s[%s])", all, hour)), ignoring(append([]string{"network"}, own(mixin.Group)...)),
+		h.once(fmt.Sprintf("max_over_time(%s[%s])", watched, hour)), h.any(fmt.Sprintf("min_over_time(%s[%s])", watched, hour)))
 	a := Alert{
 		Name: "ValidatorSlashed", Severity: mixin.Critical,
-		Expr: fmt.Sprintf("%s == 1 and %s or %s", h.once(h.of(mixin.Validator, "slashed")), h.recentExit(),
-			h.unlessIndividual(h.once(h.series("ethereum_group_validators", everything, `status="active_slashed"`), "status")+" > 0")),
+		Expr: fmt.Sprintf("%s == 1 and %s or %s", h.once(h.of(mixin.Validator, "slashed")), h.recentExit(slashableEpochs+h.keptEpochs()),
+			h.unlessIndividual(active+" > 0 or "+rose)),
 		For:     h.wait(),
 		Summary: "A validator has been slashed.",
 		Description: "{{ if $labels.validator_index }}" + subject(mixin.Validator) + " has been slashed" +
-			"{{ else }}" + subject(mixin.Group) + " has {{ $value }} slashed validators that have not exited yet{{ end }} (threshold 1).",
+			"{{ else }}" + subject(mixin.Group) + " has {{ $value }} validators that are slashed and have not exited yet, or were slashed within the last hour{{ end }} (threshold 1).",
 		Action:    "Stop every validator client that has this validator's key or was set up the same way, until it is known which two signed.",
 		Dashboard: mixin.OverviewDashboard,
 		Blames:    true,
@@ -241,7 +257,7 @@ func (h health) exiting() Alert {
 	status := h.once(h.of(mixin.Validator, "status", `status=~"active_exiting|exited_unslashed"`), "status")
 	a := Alert{
 		Name: "ValidatorExiting", Severity: mixin.Warning,
-		Expr: fmt.Sprintf("%s and %s or %s", h.recentExit(), status,
+		Expr: fmt.Sprintf("%s and %s or %s", h.recentExit(h.keptEpochs()), status,
 			h.unlessIndividual(h.once(h.series("ethereum_group_validators", everything, `status="active_exiting"`), "status")+" > 0")),
 		For:     h.wait(),
 		Summary: "A validator leaves the chain.",

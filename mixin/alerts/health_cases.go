@@ -381,7 +381,7 @@ func states(c mixin.Config, a Alert) scenario {
 
 func slashedCases(c mixin.Config, a Alert) []Case {
 	s := states(c, a)
-	kept := health{queries{c}}.keptEpochs()
+	kept := slashableEpochs + health{queries{c}}.keptEpochs()
 	const epoch, from = 100_000, 2
 	with := func(slashed string, exit int) []Series {
 		return []Series{
@@ -396,16 +396,39 @@ func slashedCases(c mixin.Config, a Alert) []Case {
 	for _, series := range with(s.from(from, 0, 1), epoch+50) {
 		two = append(two, s.elsewhere(series, "b"))
 	}
+	// What an exporter without series of single validators shows from a step on.
+	group := func(replica string, from int, slashed, watched string) []Series {
+		late := func(values string) string {
+			if from == 0 {
+				return values
+			}
+			return fmt.Sprintf("_x%d %s", from, values)
+		}
+		return []Series{
+			s.on(replica, "ethereum_group_validators", late(s.constant(0)), append(all(), "status", "active_slashed")...),
+			s.on(replica, "ethereum_group_slashed", late(slashed), all()...),
+			s.own(replica, "validator_exporter_watched_validators", late(watched)),
+		}
+	}
 	return []Case{
 		s.fires("fires for a validator that is slashed", a, from, with(s.from(from, 0, 1), epoch+50), told),
-		s.fires("fires until a day after the exit", a, from, with(s.from(from, 0, 1), epoch-kept+1), told),
+		s.fires("fires for a validator that is slashed just before it can be withdrawn", a, from,
+			with(s.from(from, 0, 1), epoch-slashableEpochs+1), told),
+		s.fires("fires until a day after it could last have been slashed", a, from, with(s.from(from, 0, 1), epoch-kept+1), told),
 		s.fires("fires once for two replicas", a, from, two, told),
 		s.fires("fires for the group of all above the individual limit", a, from,
 			[]Series{
 				s.series("ethereum_group_validators", s.from(from, 0, 2), append(all(), "status", "active_slashed")...),
 				s.series("ethereum_group_validators", s.from(from, 0, 2), "group_by", "operator", "group", "acme", "status", "active_slashed"),
 			},
-			s.labelled("Group all=all on mainnet has 2 slashed validators that have not exited yet (threshold 1).", all()...)),
+			s.labelled("Group all=all on mainnet has 2 validators that are slashed and have not exited yet, or were slashed within the last hour (threshold 1).", all()...)),
+		s.fires("fires for the group of all above the individual limit when one that has exited is slashed", a, from,
+			append(group(first, 0, s.from(from, 3, 4), s.constant(10)), group(second, 0, s.from(from, 3, 4), s.constant(10))...),
+			s.labelled("Group all=all on mainnet has 1 validators that are slashed and have not exited yet, or were slashed within the last hour (threshold 1).", all()...)),
+		s.silent("is silent about a group of which some were slashed long ago", group(first, 0, s.constant(3), s.constant(10))),
+		s.silent("is silent when the watch list gets keys that were slashed long ago", group(first, 0, s.from(from, 3, 5), s.from(from, 10, 12))),
+		s.silent("is silent when another exporter begins with such a watch list", append(
+			group(first, 0, s.constant(3), s.constant(10)), group(second, from, s.constant(5), s.constant(12))...)),
 		s.silent("is silent about one that was slashed long ago", with(s.constant(1), epoch-kept)),
 		s.silent("is silent when others of the network are slashed", append(with(s.constant(0), epoch+50),
 			s.series("ethereum_network_slashings_total", s.rising(0, 1), "kind", "attester"))),

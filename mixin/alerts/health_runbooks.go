@@ -293,8 +293,11 @@ func slashedRunbook() Runbook {
 	return Runbook{
 		Meaning: `
 The chain has slashed a validator: two contradicting votes, or two blocks for one slot, were signed with its key, and both
-were seen. The alert fires until a day after the exit that the chain forces. Above the exporter's individual limit it fires
-for the group of all, for as long as a slashed validator has not exited.`,
+were seen. After its exit a validator can still be slashed for 256 epochs, about a day on mainnet; the alert fires until a day
+after that, counted from the exit that the chain forces. Silence it by its validator_index once it is dealt with.
+
+Above the exporter's individual limit it fires for the group of all, for as long as a slashed validator has not exited, and for
+an hour after one was slashed that had exited before. The latter is not told while the watch list changes within that hour.`,
 		Impact: `
 Part of the stake is lost at once, the validator is forced out, it pays penalties until its balance can be withdrawn weeks
 later, and half way there one more that grows with the number of validators slashed around the same time. Nothing undoes it.
@@ -305,6 +308,7 @@ Which ones?
 	max by (validator_index) (ethereum_validator_slashed) == 1
 	max by (validator_index) (ethereum_validator_offender{offence="slashed"})
 	curl -s 'http://EXPORTER:8080/api/v1/validators?status=active_slashed'
+	curl -s 'http://EXPORTER:8080/api/v1/validators?status=exited_slashed'
 
 Whose, and where do they run?
 
