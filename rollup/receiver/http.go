@@ -1,7 +1,6 @@
 package receiver
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,7 +10,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/klauspost/compress/snappy"
 	"github.com/prometheus/client_golang/exp/api/remote"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -54,7 +52,7 @@ func (r *Receiver) newHandler() (http.Handler, error) {
 	mux := http.NewServeMux()
 	mux.Handle(WritePath, r.counted(r.checked(r.bounded(remote.NewWriteHandler(remoteStore{r},
 		remote.MessageTypes{remote.WriteV1MessageType, remote.WriteV2MessageType},
-		remote.WithWriteHandlerMiddlewares(r.decompressed))))))
+		remote.WithWriteHandlerMiddlewares()))))) // decompressed already
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /-/healthy", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok\n") })
 	mux.HandleFunc("GET /-/ready", func(w http.ResponseWriter, request *http.Request) {
@@ -159,32 +157,9 @@ func messageType(contentType string) (remote.WriteMessageType, error) {
 // unless it is told not to.
 func (r *Receiver) bounded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
-		patience := time.NewTimer(r.options.Limits.Patience)
-		defer patience.Stop()
-		select {
-		case r.places <- struct{}{}:
-			defer func() { <-r.places }()
-			next.ServeHTTP(w, request)
-		case <-patience.C:
-			w.Header().Set("Retry-After", retryAfter)
-			http.Error(w, fmt.Sprintf("%d other requests are being stored; send it again", cap(r.places)), http.StatusServiceUnavailable)
-		case <-request.Context().Done(): // nobody waits for an answer
-			w.Header().Set("Retry-After", retryAfter)
-			w.WriteHeader(http.StatusServiceUnavailable)
-		}
-	})
-}
-
-// payload is a body that is decompressed.
-type payload struct {
-	io.ReadCloser
-	message []byte
-}
-
-// decompressed reads a request's body and decompresses it.
-func (r *Receiver) decompressed(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
-		message, err := r.readMessage(w, request)
+		a := &arrival{r: r, control: http.NewResponseController(w), request: request}
+		defer a.leave()
+		message, err := a.message(w)
 		if err != nil {
 			r.refuse(w, err)
 			return
@@ -195,36 +170,10 @@ func (r *Receiver) decompressed(next http.Handler) http.Handler {
 	})
 }
 
-func (r *Receiver) readMessage(w http.ResponseWriter, request *http.Request) ([]byte, error) {
-	limits := r.options.Limits
-	var body bytes.Buffer
-	if n := request.ContentLength; n > 0 { // at most the limit, which is checked already
-		body.Grow(int(n) + bytes.MinRead)
-	}
-	if _, err := body.ReadFrom(http.MaxBytesReader(w, request.Body, int64(limits.Body))); err != nil {
-		if maxBytes := (*http.MaxBytesError)(nil); errors.As(err, &maxBytes) {
-			return nil, tooLarge("a body of more than %d bytes", limits.Body)
-		}
-		// The connection broke or was too slow, which says nothing about the data.
-		return nil, &refusal{http.StatusServiceUnavailable, "the body did not arrive: " + err.Error()}
-	}
-	size, err := snappy.DecodedLen(body.Bytes())
-	if err != nil {
-		return nil, &refusal{http.StatusBadRequest, "the body is not compressed with snappy: " + err.Error()}
-	}
-	if size > limits.Decoded {
-		return nil, tooLarge("%d bytes when decompressed, more than %d", size, limits.Decoded)
-	}
-	// Three bytes of snappy stand for at most 64: a body that claims more does not hold it,
-	// and gets no memory for it.
-	if size/22 > body.Len() {
-		return nil, &refusal{http.StatusBadRequest, fmt.Sprintf("the body is corrupt: %d bytes cannot hold %d", body.Len(), size)}
-	}
-	message, err := snappy.Decode(nil, body.Bytes())
-	if err != nil {
-		return nil, &refusal{http.StatusBadRequest, "the body is corrupt: " + err.Error()}
-	}
-	return message, nil
+// payload is a body that is decompressed.
+type payload struct {
+	io.ReadCloser
+	message []byte
 }
 
 // refuse answers a request that is refused as a whole.

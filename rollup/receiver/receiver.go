@@ -76,9 +76,10 @@ type Limits struct {
 	Labels, LabelBytes int
 	// Networks is the most networks that are stored of one request. Default 16.
 	Networks int
-	// Requests is how many requests are read and written at a time. Default 8.
+	// Requests is how many requests are decompressed and written at a time. Default 8.
 	Requests int
-	// Patience is how long one more may wait for its turn. Default 5 s.
+	// Patience is how long one more may wait for its turn, and how long one that got it
+	// may wait for the rest of its body. Default 5 s.
 	Patience time.Duration
 	// Future is how far a sample's time may be ahead of the clock. Default 10 min.
 	Future time.Duration
@@ -116,6 +117,7 @@ type Receiver struct {
 	tokens   *tokens // nil: none are asked for
 	metrics  *metrics
 	places   chan struct{} // one for each request that is worked on
+	room     atomic.Int64  // bytes that bodies may still take which have no place yet
 	handler  http.Handler
 
 	stopping atomic.Bool
@@ -140,6 +142,7 @@ func New(s Store, options Options) (*Receiver, error) {
 		metrics:  newMetrics(s),
 		places:   make(chan struct{}, options.Limits.Requests),
 	}
+	r.room.Store(roomFor(options.Limits))
 	var err error
 	if r.series, err = regexp.Compile("^(?:" + options.Series + ")$"); err != nil {
 		return nil, fmt.Errorf("regular expression %q for series: %w", options.Series, err)
@@ -205,8 +208,8 @@ type answer struct {
 func (r *Receiver) take(ctx context.Context, message []byte, version2 bool) answer {
 	b := r.newBatch()
 	d := decoder{limits: r.options.Limits, visit: func(s *wireSeries) error {
-		if err := ctx.Err(); err != nil {
-			return &refusal{http.StatusServiceUnavailable, "nobody waits for the answer: " + err.Error()}
+		if ctx.Err() != nil {
+			return errNobodyWaits
 		}
 		return b.add(s)
 	}}
