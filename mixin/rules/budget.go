@@ -22,8 +22,11 @@ func errorBudget(c mixin.Config) []recording {
 	}
 	period := c.Objective.Period
 	left := groupEffectiveness(c, period)
-	if slices.Contains(Windows(), period) {
+	switch {
+	case slices.Contains(Windows(), period):
 		left = Ratio(mixin.Group, OwnEffectiveness, period)
+	case period > Day:
+		left = fmt.Sprintf("(%s and %s)", newestLong(c, mixin.Group, OwnEffectiveness, period), Increase(mixin.Group, expected))
 	}
 	return append(out, recording{
 		name:   BudgetRemaining(period),

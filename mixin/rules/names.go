@@ -42,8 +42,8 @@ func Ratios() []Metric {
 	}
 }
 
-// The ranges of recorded ratios. Longer ones than Hour are made of whole hours and
-// are at most an hour old.
+// The ranges of recorded ratios. Longer ones than Hour are made of whole hours and are
+// at most an hour old, those longer than Day five intervals of evaluation more.
 const (
 	Hour  = time.Hour
 	Day   = 24 * time.Hour
@@ -57,6 +57,13 @@ func Windows() []time.Duration { return []time.Duration{Hour, Day, Week, Month} 
 // Ratio names a ratio from 0 to 1, such as group:attestation_effectiveness:ratio1d.
 func Ratio(level mixin.Level, metric Metric, window time.Duration) string {
 	return name(level, metric, "ratio", window)
+}
+
+// LongRatio names what Ratio shows of a window of more than a day, where it is made of
+// whole hours: it is evaluated more seldom than Prometheus keeps a sample for, so ask for
+// Ratio.
+func LongRatio(level mixin.Level, metric Metric, window time.Duration) string {
+	return name(level, metric, "long_ratio", window)
 }
 
 // Difference names a ratio less the network's, from -1 to 1. It is recorded of

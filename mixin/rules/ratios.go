@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/ethereum-validator-monitor/validator-monitor/mixin"
 )
@@ -16,12 +17,15 @@ const (
 	weightAll    = weightSource + weightTarget + weightHead
 )
 
-// ratios records every metric of a level, the last hour first.
-func ratios(l mixin.Level) []recording {
+// ratios records every metric of a level over the windows given, by metric.
+func ratios(c mixin.Config, l mixin.Level, windows []time.Duration) []recording {
 	var out []recording
 	for _, m := range Ratios() {
-		for _, w := range Windows() {
+		for _, w := range windows {
 			q := quotient(l, m, fromHours(l, w))
+			if w > Day {
+				q = newestLong(c, l, m, w)
+			}
 			if w != Hour {
 				// A validator or group that is no longer watched has no last hour: it shall not
 				// stay for another month. And as long as no whole hour brought anything, the last
@@ -34,15 +38,47 @@ func ratios(l mixin.Level) []recording {
 	return out
 }
 
+// longRatios records, seldom, what ratios of more than a day are made of. They change once
+// an hour, and adding up 720 hours of each group at every evaluation would take longer
+// than there is time between two.
+func longRatios(c mixin.Config, l mixin.Level) []recording {
+	var out []recording
+	record := func(m Metric, w time.Duration) {
+		out = append(out, recording{name: LongRatio(l, m, w), query: quotient(l, m, fromHours(l, w)), labels: subject(l)})
+	}
+	for _, m := range Ratios() {
+		for _, w := range longWindows() {
+			record(m, w)
+		}
+	}
+	if period := c.Objective.Period; l == mixin.Group && period > Day && !slices.Contains(Windows(), period) {
+		record(OwnEffectiveness, period)
+	}
+	return out
+}
+
+// newestLong is what was recorded last by longRatios. Prometheus forgets a sample after 5
+// minutes unless it is asked for a range; this one outlasts a Prometheus that was down.
+func newestLong(c mixin.Config, l mixin.Level, m Metric, w time.Duration) string {
+	return fmt.Sprintf("last_over_time(%s[%s])", LongRatio(l, m, w), mixin.Duration(24*longEvery(c)))
+}
+
+// longEvery is the interval of longRatios.
+func longEvery(c mixin.Config) time.Duration { return 5 * c.Recording.Interval }
+
+// shortWindows are evaluated whole at each interval, longWindows are not.
+func shortWindows() []time.Duration { return Windows()[:2] }
+func longWindows() []time.Duration  { return Windows()[2:] }
+
 // differences records by how much validators or groups do better than the network.
-func differences(l mixin.Level) []recording {
+func differences(l mixin.Level, windows []time.Duration) []recording {
 	if l == mixin.Network {
 		return nil
 	}
 	own := subject(l)[len(subject(mixin.Network)):]
 	var out []recording
 	for _, m := range []Metric{Effectiveness, OwnEffectiveness} {
-		for _, w := range Windows() {
+		for _, w := range windows {
 			out = append(out, recording{
 				name: Difference(l, m, w),
 				query: fmt.Sprintf("%s - ignoring (%s) group_left () %s",

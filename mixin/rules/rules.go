@@ -70,11 +70,25 @@ type recording struct {
 
 func groups(c mixin.Config) []group {
 	hourly := model.Duration(c.Recording.Interval)
+	levels := []mixin.Level{mixin.Network, mixin.Group, mixin.Validator}
 	var out []group
-	for _, l := range []mixin.Level{mixin.Network, mixin.Group, mixin.Validator} {
+	for _, l := range levels {
 		out = append(out, group{
 			name: "validator-monitor-" + string(l), interval: hourly,
-			rules: slices.Concat(increases(c, l), ratios(l), differences(l)),
+			rules: slices.Concat(increases(c, l), ratios(c, l, shortWindows()), differences(l, shortWindows())),
+		})
+	}
+	// Groups of their own: they take long, and Prometheus evaluates different groups at the
+	// same time, but leaves one out that has not come to its end.
+	for _, l := range levels {
+		out = append(out, group{
+			name: "validator-monitor-" + string(l) + "-long", interval: model.Duration(longEvery(c)), rules: longRatios(c, l),
+		})
+	}
+	for _, l := range levels {
+		out = append(out, group{
+			name: "validator-monitor-" + string(l) + "-weeks", interval: hourly,
+			rules: slices.Concat(ratios(c, l, longWindows()), differences(l, longWindows())),
 		})
 	}
 	out = append(out, group{name: "validator-monitor-error-budget", interval: hourly, rules: errorBudget(c)})

@@ -58,7 +58,7 @@ func text(t *testing.T, v any) string {
 }
 
 func TestRulesAreValid(t *testing.T) {
-	name := regexp.MustCompile(`^(validator|group|network):[a-z_]+:(increase1h|(ratio|difference|burnrate|budget_remaining)(\d+[dhms])+)$`)
+	name := regexp.MustCompile(`^(validator|group|network):[a-z_]+:(increase1h|(ratio|long_ratio|difference|burnrate|budget_remaining)(\d+[dhms])+)$`)
 	for _, c := range append(mixin.Presets(), turned()) {
 		t.Run(c.Preset, func(t *testing.T) {
 			groups := groupsOf(t, c)
@@ -101,12 +101,18 @@ func TestEveryNamedSeriesIsRecorded(t *testing.T) {
 				for _, w := range rules.Windows() {
 					for _, m := range rules.Ratios() {
 						want[rules.Ratio(l, m, w)] = true
+						if w > rules.Day {
+							want[rules.LongRatio(l, m, w)] = true
+						}
 					}
 					if l != mixin.Network {
 						want[rules.Difference(l, rules.Effectiveness, w)] = true
 						want[rules.Difference(l, rules.OwnEffectiveness, w)] = true
 					}
 				}
+			}
+			if p := c.Objective.Period; !slices.Contains(rules.Windows(), p) {
+				want[rules.LongRatio(mixin.Group, rules.OwnEffectiveness, p)] = true
 			}
 			want[rules.Increase(mixin.Network, "slashings")] = true
 			for _, b := range slices.Concat(c.Objective.Fast, c.Objective.Slow) {
@@ -160,10 +166,78 @@ func TestOnlyShortRulesAreEvaluatedAtTheDefaultInterval(t *testing.T) {
 		if short {
 			want = 0
 		}
+		if strings.HasSuffix(g.Name, "-long") {
+			want *= 5
+		}
 		if g.Interval != want {
 			t.Errorf("%s: interval %s, want %s", g.Name, g.Interval, want)
 		}
 	}
+}
+
+// TestTenThousandGroupsAreEvaluatedInTime computes what doc.go says. Prometheus leaves
+// out the evaluation of rules that have not come to their end, and with it increments
+// that longer ranges are made of. How many samples it reads in a second was measured.
+func TestTenThousandGroupsAreEvaluatedInTime(t *testing.T) {
+	const (
+		watched   = 10_000
+		replicas  = 2
+		perSecond = 1_200_000
+		spare     = 2 // a machine has other things to do
+	)
+	for _, c := range mixin.Presets() {
+		for _, g := range groupsOf(t, c) {
+			samples := 0
+			for _, r := range g.Rules {
+				if strings.HasPrefix(r.Record, "group:") {
+					samples += watched * samplesRead(t, r.Expr, c, replicas)
+				}
+			}
+			interval := time.Duration(g.Interval)
+			t.Logf("%s: %s: %d samples each %s", c.Preset, g.Name, samples, interval)
+			if took := time.Duration(samples) * time.Second / perSecond; interval > 0 && took*spare > interval {
+				t.Errorf("%s: %s: %d groups take %s each %s", c.Preset, g.Name, watched, took, interval)
+			}
+		}
+	}
+}
+
+// samplesRead is how many samples an expression reads for one group.
+func samplesRead(t *testing.T, query string, c mixin.Config, replicas int) int {
+	t.Helper()
+	e, err := expr.Parse(query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	parser.Inspect(e, func(node parser.Node, path []parser.Node) error {
+		s, ok := node.(*parser.VectorSelector)
+		if !ok {
+			return nil
+		}
+		read := 1
+		if strings.Contains(s.Name, "votes_lost") && !strings.Contains(s.String(), "cause=") {
+			read = 10 // of each vote and cause
+		}
+		for _, p := range path {
+			switch p := p.(type) {
+			case *parser.MatrixSelector:
+				every := c.Chain.ScrapeInterval
+				if strings.Contains(s.Name, ":long_ratio") {
+					every = 5 * c.Recording.Interval
+				}
+				read *= int(p.Range / every)
+			case *parser.SubqueryExpr:
+				read *= int(p.Range / p.Step)
+			}
+		}
+		if !strings.Contains(s.Name, ":") {
+			read *= replicas
+		}
+		n += read
+		return nil
+	})
+	return n
 }
 
 func TestCountersAreReadPerReplicaAndFromTheSelectedExporters(t *testing.T) {
