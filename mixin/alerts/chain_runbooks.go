@@ -12,7 +12,7 @@ correctly lose next to nothing.`,
 		Diagnosis: `
 Is it the chain, or is it your nodes? Compare with a block explorer and with somebody else's node:
 
-	max(ethereum_chain_epoch) - max(ethereum_chain_finalized_epoch)
+	max by (network) (ethereum_chain_epoch) - max by (network) (ethereum_chain_finalized_epoch)
 	max by (endpoint) (ethereum_beacon_head_slot)
 	max by (network) (ethereum_chain_slot - ethereum_chain_head_slot)
 	curl -s http://BEACON:5052/eth/v1/beacon/states/head/finality_checkpoints
@@ -87,7 +87,7 @@ validators without knowing the cause of a loss keep silent meanwhile.`,
 
 Are votes missing, or did a run of empty slots leave no room for them?
 
-	max by (vote, cause) (network:attestation_votes_lost:increase1h) > 0
+	max by (network, vote, cause) (network:attestation_votes_lost:increase1h) > 0
 
 «missing» for a large share: many validators are down, most often because of one client's bug or one big operator's outage.
 «network»: blocks were missing. And yours?
@@ -126,7 +126,7 @@ is a reorg too:
 
 Was a block of yours in it?
 
-	max by (validator_index) (increase(ethereum_validator_blocks_orphaned_observed_total[2h])) > 0`,
+	max by (network, validator_index) (increase(ethereum_validator_blocks_orphaned_observed_total[2h])) > 0`,
 		Mitigation: `
 - Seen by all nodes: it was the chain. Nothing to do; keep an eye on finality.
 - Seen by one node only: that node was on a fork of its own. Look at its peers, its execution client and its log.
@@ -144,9 +144,9 @@ validators.`,
 None for you, unless the reason is a client or a service that you use as well. When many are slashed around the same time, the
 penalty for each grows.`,
 		Diagnosis: `
-	max by (kind) (network:slashings:increase1h)
-	max by (kind) (increase(ethereum_network_slashings_total[1d]))
-	max by (group) (ethereum_group_slashed{group_by="all"})
+	max by (network, kind) (network:slashings:increase1h)
+	max by (network, kind) (increase(ethereum_network_slashings_total[1d]))
+	max by (network, group) (ethereum_group_slashed{group_by="all"})
 
 Single ones are somebody's mistake: the same keys ran twice. Many at once are an operator's failover that went wrong, or a
 client's bug; a block explorer shows whose they are, and the clients' developers will say something soon.`,

@@ -234,7 +234,7 @@ Long-term figures stop at the newest stored window. A window is lost for good wh
 			Diagnosis: `
 Does the exporter show finished windows, and of all epochs?
 
-	count by (window) (ethereum_group_window_attestations_expected)
+	count by (network, window) (ethereum_group_window_attestations_expected)
 	validator_exporter_window_complete == 0
 
 Does Prometheus send them?

@@ -9,6 +9,18 @@ const byCause = `
 - «wrong»: it voted for another block. The beacon node was on a fork, imported the block too late for the head vote, or its
   execution client is behind, so that the head is optimistic.`
 
+// recounted is said of alerts on what groups lost within hours, which may be old.
+const recounted = `
+Was an exporter restarted at the same address after validators were taken off its watch list? A running exporter leaves what
+has settled as it was counted; a new one counts the present window (96 minutes on mainnet) again, without them. The group's
+counters are then lower than before, Prometheus takes that for a reset, and what the window had lost already is counted a
+second time. If nothing is lost since the restart, wait: the alert ends when the restart is out of its ranges. A list that
+became shorter shows as a negative number:
+
+	delta(validator_exporter_watched_validators[2h])
+
+The watch list needs no restart: a running exporter looks at it with each scrape.`
+
 // atTheClients are first checks at the software behind a validator.
 const atTheClients = `
 At the beacon node and the validator client:
@@ -43,7 +55,7 @@ the same cause often ends in validators that are down.`,
 		Diagnosis: `
 Which votes were lost by what cause, over the last hour («Votes lost, and why» on the dashboard Validators):
 
-	max by (vote, cause) (increase(ethereum_group_attestation_votes_lost_total{group_by="all"}[1h])) > 0
+	max by (network, vote, cause) (increase(ethereum_group_attestation_votes_lost_total{group_by="all"}[1h])) > 0
 
 The worst validators:
 
@@ -75,13 +87,13 @@ balance falls.`,
 		Diagnosis: `
 First see whether it still goes on: a streak of missed attestations and overdue ones are newer than the last hour's ratio.
 
-	max by (group_by, group) (ethereum_group_attestations_overdue)
-	max by (validator_index) (ethereum_validator_missed_attestation_streak) > 0
+	max by (network, group_by, group) (ethereum_group_attestations_overdue)
+	max by (network, validator_index) (ethereum_validator_missed_attestation_streak) > 0
 
 Then by what cause votes were lost («Votes lost, and why» on the dashboard Validators):
 
-	max by (vote, cause) (increase(ethereum_group_attestation_votes_lost_total{group_by="all"}[1h])) > 0
-` + byCause + "\n" + atTheClients,
+	max by (network, vote, cause) (increase(ethereum_group_attestation_votes_lost_total{group_by="all"}[1h])) > 0
+` + byCause + "\n" + recounted + "\n" + atTheClients,
 		Mitigation: `
 - If nothing is overdue any more, it is over, and the ratio rises within the hour. Find out what happened; do not restart
   what works.
@@ -111,7 +123,7 @@ Is it one outage, or a little all the time?
 
 Which votes are lost: usually it is head votes, late or wrong.
 
-	sum by (vote, cause) (sum_over_time(group:attestation_votes_lost:increase1h{group_by="all"}[1d:1h])) > 0
+	sum by (network, vote, cause) (sum_over_time(group:attestation_votes_lost:increase1h{group_by="all"}[1d:1h])) > 0
 
 The mean inclusion delay in slots, of the group and of the network (1 is the best there is):
 
@@ -140,11 +152,11 @@ from epoch to epoch.`,
 Which validators:
 
 	bottomk(20, validator:attestation_own_participation:ratio1h)
-	max by (validator_index) (ethereum_validator_missed_attestation_streak) > 0
+	max by (network, validator_index) (ethereum_validator_missed_attestation_streak) > 0
 
 Above the exporter's individual limit, the worst ones:
 
-	topk(20, max by (validator_index) (ethereum_validator_offender{offence="missed_attestation_streak"}))
+	topk(20, max by (network, validator_index) (ethereum_validator_offender{offence="missed_attestation_streak"}))
 	curl -s 'http://EXPORTER:8080/api/v1/validators?offending=true'
 
 A few validators that miss all, or all validators that miss some? The first is a validator client or a key, the second is a
@@ -185,17 +197,17 @@ Is it still so? An overdue attestation is newer than the streak; 0 means that it
 
 Is it alone, or one of many?
 
-	count(max by (validator_index) (ethereum_validator_missed_attestation_streak) > 0)
-	max by (validator_index) (ethereum_validator_offender{offence="missed_attestation_streak"})
+	count by (network) (max by (network, validator_index) (ethereum_validator_missed_attestation_streak) > 0)
+	max by (network, validator_index) (ethereum_validator_offender{offence="missed_attestation_streak"})
 
 Many more than are listed: whose are they? The exporter itself knows each one:
 
-	max by (group_by, group, at_least) (ethereum_group_missed_attestation_streaks) > 0
+	max by (network, group_by, group, at_least) (ethereum_group_missed_attestation_streaks) > 0
 	curl -s 'http://EXPORTER:8080/api/v1/validators?offending=true'
 
 Has it exited or been slashed?
 
-	max by (validator_index, status) (ethereum_validator_status{validator_index="INDEX"})
+	max by (network, validator_index, status) (ethereum_validator_status{validator_index="INDEX"})
 ` + atTheClients + `
 
 Does the validator client say that this key is loaded and active? Does it wait for doppelganger protection (two epochs or
@@ -227,7 +239,7 @@ The whole group loses its rewards and pays penalties. If the group is a large pa
 Which groups? The one that all overdue validators share names the cause: a machine, a client, a beacon node, an operator. Here a
 validator may have two overdue attestations, so that the share may be twice that of the alert.
 
-	sort_desc(max by (group_by, group) (ethereum_group_attestations_overdue) / (sum by (group_by, group) (max by (group_by, group, status) (ethereum_group_validators{status=~"active_(ongoing|exiting)"})) > 0))
+	sort_desc(max by (network, group_by, group) (ethereum_group_attestations_overdue) / (sum by (network, group_by, group) (max by (network, group_by, group, status) (ethereum_group_validators{status=~"active_(ongoing|exiting)"})) > 0))
 
 And the network:
 
@@ -266,17 +278,17 @@ a validator.`,
 		Diagnosis: `
 The balance, and what it lost since yesterday, in gwei:
 
-	max by (validator_index) (ethereum_validator_balance_gwei{validator_index="INDEX"})
-	max by (validator_index) (ethereum_validator_balance_gwei offset 1d) - max by (validator_index) (ethereum_validator_balance_gwei)
+	max by (network, validator_index) (ethereum_validator_balance_gwei{validator_index="INDEX"})
+	max by (network, validator_index) (ethereum_validator_balance_gwei offset 1d) - max by (network, validator_index) (ethereum_validator_balance_gwei)
 
 Rewards and penalties of the newest settled epoch, where a beacon node serves them:
 
-	max by (component) (ethereum_validator_attestation_reward_gwei{validator_index="INDEX"})
-	max by (group, component) (ethereum_group_attestation_reward_gwei{group_by="all"})
+	max by (network, component) (ethereum_validator_attestation_reward_gwei{validator_index="INDEX"})
+	max by (network, group, component) (ethereum_group_attestation_reward_gwei{group_by="all"})
 
 A negative «inactivity» means that the chain does not finalize: see ChainFinalityDelayed. Which votes are lost, and why:
 
-	max by (vote, cause) (increase(ethereum_validator_attestation_votes_lost_total{validator_index="INDEX"}[6h])) > 0
+	max by (network, vote, cause) (increase(ethereum_validator_attestation_votes_lost_total{validator_index="INDEX"}[6h])) > 0
 
 In the sync committee?
 
@@ -293,8 +305,8 @@ func slashedRunbook() Runbook {
 	return Runbook{
 		Meaning: `
 The chain has slashed a validator: two contradicting votes, or two blocks for one slot, were signed with its key, and both
-were seen. After its exit a validator can still be slashed for 256 epochs, about a day on mainnet; the alert fires until a day
-after that, counted from the exit that the chain forces. Silence it by its validator_index once it is dealt with.
+were seen. A validator can still be slashed for 256 epochs after its exit, about a day on mainnet, and the chain does not tell
+when it was: the alert fires until a day after that. Silence it by its «validator_index» once it is dealt with.
 
 Above the exporter's individual limit it fires for the group of all, for as long as a slashed validator has not exited, and for
 an hour after one was slashed that had exited before. The latter is not told while the watch list changes within that hour.`,
@@ -305,8 +317,8 @@ What can still be saved are the other keys.`,
 		Diagnosis: `
 Which ones?
 
-	max by (validator_index) (ethereum_validator_slashed) == 1
-	max by (validator_index) (ethereum_validator_offender{offence="slashed"})
+	max by (network, validator_index) (ethereum_validator_slashed) == 1
+	max by (network, validator_index) (ethereum_validator_offender{offence="slashed"})
 	curl -s 'http://EXPORTER:8080/api/v1/validators?status=active_slashed'
 	curl -s 'http://EXPORTER:8080/api/v1/validators?status=exited_slashed'
 
@@ -316,7 +328,7 @@ Whose, and where do they run?
 
 Is it only yours, or are many on the network (a client's bug)?
 
-	max by (kind) (network:slashings:increase1h)
+	max by (network, kind) (network:slashings:increase1h)
 
 Is one in the present sync committee? Each vote that is missing costs as much as a vote that is made still earns:
 
@@ -351,13 +363,13 @@ that only you should have.`,
 		Diagnosis: `
 When it leaves and when its balance can be withdrawn, as epochs, and the present epoch:
 
-	max by (validator_index) (ethereum_validator_exit_epoch)
-	max by (validator_index) (ethereum_validator_withdrawable_epoch{validator_index="INDEX"})
-	max(ethereum_chain_epoch)
+	max by (network, validator_index) (ethereum_validator_exit_epoch)
+	max by (network, validator_index) (ethereum_validator_withdrawable_epoch{validator_index="INDEX"})
+	max by (network) (ethereum_chain_epoch)
 
 All that are leaving, also above the individual limit:
 
-	max by (status) (ethereum_group_validators{group_by="all",status=~"active_exiting|exited_.+"})
+	max by (network, status) (ethereum_group_validators{group_by="all",status=~"active_exiting|exited_.+"})
 	curl -s 'http://EXPORTER:8080/api/v1/validators?status=active_exiting'
 
 Ask whoever may exit validators. If nobody did: was the balance near the ejection balance? Is the withdrawal type
@@ -382,8 +394,8 @@ Nothing is watched of these keys: no alert would tell if they were down.`,
 		Diagnosis: `
 Which ones? By index, and by key:
 
-	max by (validator_index) (ethereum_validator_status{status="unknown"})
-	max by (pubkey) (ethereum_validator_info{withdrawal_type="unknown"})
+	max by (network, validator_index) (ethereum_validator_status{status="unknown"})
+	max by (network, pubkey) (ethereum_validator_info{withdrawal_type="unknown"})
 	curl -s 'http://EXPORTER:8080/api/v1/validators?status=unknown'
 
 Ask a node:
@@ -417,8 +429,8 @@ theirs. «execution» to «compounding» needs the withdrawal address's own key.
 		Diagnosis: `
 What it is now, and what it was:
 
-	max by (validator_index, withdrawal_type) (ethereum_validator_info{validator_index="INDEX"})
-	max by (validator_index, withdrawal_type) (ethereum_validator_info{validator_index="INDEX"} offset 2h)
+	max by (network, validator_index, withdrawal_type) (ethereum_validator_info{validator_index="INDEX"})
+	max by (network, validator_index, withdrawal_type) (ethereum_validator_info{validator_index="INDEX"} offset 2h)
 
 The address, the last 20 bytes of the credentials:
 
@@ -426,7 +438,7 @@ The address, the last 20 bytes of the credentials:
 
 Is it an address of yours? Did anybody plan this change? How many validators does it concern?
 
-	count by (withdrawal_type) (max by (validator_index, withdrawal_type) (ethereum_validator_info))`,
+	count by (network, withdrawal_type) (max by (network, validator_index, withdrawal_type) (ethereum_validator_info))`,
 		Mitigation: `
 - Wanted, and to your address: nothing.
 - Not wanted, from «bls»: whoever did it has the mnemonic or the withdrawal key. Every other validator of the same mnemonic

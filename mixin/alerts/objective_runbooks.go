@@ -11,8 +11,8 @@ Which groups, and what is left of the budget?
 Groups overlap: the group that is worst and smallest names the cause. Which validators, and what is it that they lose?
 
 	bottomk(10, validator:attestation_own_effectiveness:ratio1h)
-	max by (group_by, group, vote, cause) (group:attestation_votes_lost:increase1h{cause!="network"}) > 0
-` + byCause
+	max by (network, group_by, group, vote, cause) (group:attestation_votes_lost:increase1h{cause!="network"}) > 0
+` + byCause + "\n" + recounted
 
 func burnFastRunbook() Runbook {
 	return Runbook{
