@@ -2,6 +2,7 @@ package alerts
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/ethereum-validator-monitor/validator-monitor/mixin"
@@ -144,9 +145,13 @@ func (d duties) proposalUpcoming() Alert {
 	next := func(l mixin.Level) string {
 		return fmt.Sprintf("(%s - time() > 0) < %d", d.once(d.single(l, "next_proposal_timestamp_seconds")), int(within.Seconds()))
 	}
+	// What is always due soon is nothing to wait for.
+	each := next(mixin.Validator)
+	all := d.unlessIndividual(fmt.Sprintf("%s unless %s > %s",
+		next(mixin.Group), d.increase(mixin.Group, "blocks_expected"), number(math.Floor(float64(rules.Hour)/float64(within)))))
 	a := Alert{
 		Name: "ValidatorProposalUpcoming", Severity: mixin.Info,
-		Expr:        d.eachOrAll(next),
+		Expr:        each + " or " + all,
 		For:         d.wait(),
 		Summary:     "A block proposal is due soon.",
 		Description: subjects() + " proposes a block in {{ $value | humanizeDuration }} (threshold " + mixin.Duration(within) + ").",

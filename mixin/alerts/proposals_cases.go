@@ -176,6 +176,12 @@ func proposalUpcomingCases(c mixin.Config, a Alert) []Case {
 	next := func(l mixin.Level, at time.Duration, names ...string) Series {
 		return s.series("ethereum_"+string(l)+"_next_proposal_timestamp_seconds", s.constant(at.Seconds()), names...)
 	}
+	group := func(expected string) []Series {
+		return []Series{
+			next(mixin.Group, due, all()...), next(mixin.Group, due, "group_by", "operator", "group", "acme"),
+			s.series("ethereum_group_blocks_expected_total", expected, all()...),
+		}
+	}
 	index := []string{"validator_index", "0"}
 	own := next(mixin.Validator, due, index...)
 	alone := s.fires("fires as soon as it is near enough, until it is due", a, from, []Series{own, s.status()},
@@ -186,8 +192,9 @@ func proposalUpcomingCases(c mixin.Config, a Alert) []Case {
 		s.fires("fires once for two replicas", a, from, []Series{own, s.elsewhere(own, "b"), s.status()},
 			s.instance(mixin.Validator, fmt.Sprintf(" proposes a block in %s (threshold %s).", left, mixin.Duration(within)))),
 		s.fires("fires for the group of all above the individual limit", a, from,
-			[]Series{next(mixin.Group, due, all()...), next(mixin.Group, due, "group_by", "operator", "group", "acme")},
+			group(s.from(1, 0, 1)),
 			s.labelled(fmt.Sprintf("Group all=all on mainnet proposes a block in %s (threshold %s).", left, mixin.Duration(within)), all()...)),
+		s.silent("is silent for a group of all that always proposes soon", group(s.rising(0, 10))),
 		s.silent("is silent while it is far away", []Series{next(mixin.Validator, s.at(s.steps)+within, index...), s.status()}),
 		s.silent("is silent about one that is over", []Series{next(mixin.Validator, 0, index...), s.status()}),
 	}

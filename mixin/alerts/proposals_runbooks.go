@@ -19,10 +19,10 @@ There is no penalty, and nothing to be made good. What counts is the next propos
 		Diagnosis: `
 Which validators, and when is the next one due?
 
-	max by (validator_index) (ethereum_validator_blocks_missed_unsettled) > 0
-	max by (validator_index) (validator:blocks_expected:increase1h - validator:blocks_proposed:increase1h) > 0.5
-	max by (validator_index) (ethereum_validator_offender{offence="blocks_missed"})
-	sort(max by (validator_index) (ethereum_validator_next_proposal_timestamp_seconds) - time())
+	max by (network, validator_index) (ethereum_validator_blocks_missed_unsettled) > 0
+	max by (network, validator_index) (validator:blocks_expected:increase1h - validator:blocks_proposed:increase1h) > 0.5
+	max by (network, validator_index) (ethereum_validator_offender{offence="blocks_missed"})
+	sort(max by (network, validator_index) (ethereum_validator_next_proposal_timestamp_seconds) - time())
 
 Does the validator attest at the same time? If not, it is down; see ValidatorDown. If it does, look at the slot in the logs:
 
@@ -39,7 +39,8 @@ Does the validator attest at the same time? If not, it is down; see ValidatorDow
 Were others missing blocks at the same time?
 
 	network:block_proposals:ratio1h
-	max_over_time((ethereum_chain_slot - ethereum_chain_head_slot)[2h:1m])`,
+	max_over_time((ethereum_chain_slot - ethereum_chain_head_slot)[2h:1m])
+` + recounted,
 		Mitigation: `
 - Down or restarting: see the dashboard Proposals and sync for the safe time to restart, and use it next time.
 - Relays: remove the one that failed, keep the ones that answered; set a minimum bid or a timeout so that a local block is
@@ -58,7 +59,7 @@ what it happened to see since it started; another replica may have seen less.`,
 		Impact: `
 The block's reward is lost as if it had been missed. One now and then is normal.`,
 		Diagnosis: `
-	max by (validator_index) (increase(ethereum_validator_blocks_orphaned_observed_total[1d])) > 0
+	max by (network, validator_index) (increase(ethereum_validator_blocks_orphaned_observed_total[1d])) > 0
 	max by (network) (increase(ethereum_chain_reorgs_observed_total[1d]))
 	max by (network) (ethereum_chain_reorg_depth_observed_slots)
 
@@ -79,14 +80,17 @@ func proposalUpcomingRunbook() Runbook {
 	return Runbook{
 		Meaning: `
 A watched validator proposes a block soon. Proposers are known from the beginning of an epoch on, at most two epochs ahead.
-The alert ends when the slot begins.`,
+The alert ends when the slot begins.
+
+Above the exporter's individual limit it is about the next block of all watched validators together. When these propose so
+often that one is always due soon, there is no time without a proposal to wait for, and the alert is silent.`,
 		Impact: `
 None, unless somebody restarts something now.`,
 		Diagnosis: `
 When, exactly, and who:
 
-	sort(max by (validator_index) (ethereum_validator_next_proposal_timestamp_seconds) - time())
-	max by (group_by, group) (ethereum_group_next_proposal_timestamp_seconds) - time()
+	sort(max by (network, validator_index) (ethereum_validator_next_proposal_timestamp_seconds) - time())
+	max by (network, group_by, group) (ethereum_group_next_proposal_timestamp_seconds) - time()
 
 The dashboard Proposals and sync shows a safe time to restart.`,
 		Mitigation: `
@@ -107,14 +111,14 @@ so this is a lot of money for one validator.`,
 		Diagnosis: `
 Who has a seat, and how well is it filled?
 
-	max by (validator_index) (ethereum_validator_sync_committee_member{period="current"})
+	max by (network, validator_index) (ethereum_validator_sync_committee_member{period="current"})
 	sort(validator:sync_committee_participation:ratio1h)
 	group:sync_committee_participation:ratio1h
 	network:sync_committee_participation:ratio1h
 
 Is it still so? Votes that are missing since the newest settled epoch:
 
-	max by (validator_index) (ethereum_validator_sync_missed_unsettled) > 0
+	max by (network, validator_index) (ethereum_validator_sync_missed_unsettled) > 0
 
 Members vote a third into the slot for the block that they see then. If the vote is made but not included, the beacon node
 saw the block too late, or its messages did not reach an aggregator:
@@ -141,9 +145,9 @@ Each missed vote costs as much as an included one earns; a silent seat loses in 
 		Diagnosis: `
 Does the validator attest?
 
-	max by (validator_index) (ethereum_validator_attestations_overdue) > 0
-	max by (validator_index) (ethereum_validator_sync_missed_unsettled) > 0
-	max by (validator_index) (ethereum_validator_offender{offence="sync_missed"})
+	max by (network, validator_index) (ethereum_validator_attestations_overdue) > 0
+	max by (network, validator_index) (ethereum_validator_sync_missed_unsettled) > 0
+	max by (network, validator_index) (ethereum_validator_offender{offence="sync_missed"})
 
 If it does not attest either, it is down: see ValidatorDown. If it does, only the sync committee's part is broken:
 
@@ -170,8 +174,8 @@ None. While the seat lasts, every missed slot costs much more than usual.`,
 		Diagnosis: `
 Who, and are there others in the present period?
 
-	max by (validator_index, period) (ethereum_validator_sync_committee_member)
-	max by (group_by, group, period) (ethereum_group_sync_committee_members) > 0`,
+	max by (network, validator_index, period) (ethereum_validator_sync_committee_member)
+	max by (network, group_by, group, period) (ethereum_group_sync_committee_members) > 0`,
 		Mitigation: `
 Update and restart what you must before the period begins. Afterwards, keep interruptions to a minute or two. See that the
 validator's machine has no maintenance planned for that day.`,
