@@ -2,6 +2,7 @@ package deploy_test
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io/fs"
@@ -9,11 +10,14 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/common/model"
 	"go.yaml.in/yaml/v3"
 
 	"github.com/ethereum-validator-monitor/validator-monitor/internal/pgtest"
@@ -177,7 +181,7 @@ func TestKubePrometheusStackSendsWhatRemoteWriteSays(t *testing.T) {
 		return value
 	}
 	want := camel(readYAML(t, root+"/deploy/prometheus/remote-write.yml")["remote_write"]).([]any)
-	values := readYAML(t, root+"/deploy/kube-prometheus-stack/values.yaml")
+	values := readYAML(t, root+"/deploy/kube-prometheus-stack/values-history.yaml")
 	got := values["prometheus"].(map[string]any)["prometheusSpec"].(map[string]any)["remoteWrite"].([]any)
 	const url = "http://validator-monitor-rollup.validator-monitor.svc:8090/api/v1/write"
 	if got[0].(map[string]any)["url"] != url {
@@ -186,6 +190,132 @@ func TestKubePrometheusStackSendsWhatRemoteWriteSays(t *testing.T) {
 	got[0].(map[string]any)["url"] = want[0].(map[string]any)["url"]
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("remoteWrite:\n%v\nwant deploy/prometheus/remote-write.yml:\n%v", got, want)
+	}
+}
+
+// The default installation makes no Secret and has no receiver: what it is told to use for
+// kube-prometheus-stack must not wait for one or write to one.
+func TestKubePrometheusStackWithoutHistoryNeedsNothing(t *testing.T) {
+	base := readYAML(t, root+"/deploy/kube-prometheus-stack/values.yaml")
+	for _, path := range [][]string{
+		{"prometheus", "prometheusSpec", "remoteWrite"},
+		{"defaultRules"},
+		{"grafana", "extraSecretMounts"},
+		{"grafana", "additionalDataSources"},
+	} {
+		if value := at(base, path...); value != nil {
+			t.Errorf("%s is %v", strings.Join(path, "."), value)
+		}
+	}
+	// And what history needs is whole: the file is put on top of the other.
+	history := readYAML(t, root+"/deploy/kube-prometheus-stack/values-history.yaml")
+	mounts, sources := asList(at(history, "grafana", "extraSecretMounts")), asList(at(history, "grafana", "additionalDataSources"))
+	if len(mounts) != 1 || len(sources) != 1 || at(history, "defaultRules", "disabled", "PrometheusRemoteWriteBehind") != true {
+		t.Fatalf("mounts %v, data sources %v", mounts, sources)
+	}
+	password, _ := at(sources[0], "secureJsonData", "password").(string)
+	if !strings.HasPrefix(password, fmt.Sprintf("$__file{%v/", at(mounts[0], "mountPath"))) {
+		t.Errorf("the password %s is not mounted: %v", password, mounts[0])
+	}
+	// The mixin's description of the data source, but for what each has of its own.
+	want := asList(readYAML(t, root+"/mixin/generated/operator/grafana/provisioning/datasources/validator-monitor.yaml")["datasources"])[1].(map[string]any)
+	for _, key := range []string{"name", "type", "access"} {
+		if got := at(sources[0], key); got != want[key] {
+			t.Errorf("the data source's %s is %v, want %v", key, got, want[key])
+		}
+	}
+	for path, in := range map[string]map[string]any{"prometheus.prometheusSpec.retention": history, "grafana.sidecar": history} {
+		if value := at(in, strings.Split(path, ".")...); value != nil {
+			t.Errorf("values-history.yaml has %s, which is of the other file", path)
+		}
+	}
+}
+
+// at is what stands at a path of keys.
+func at(value any, path ...string) any {
+	for _, key := range path {
+		inner, _ := value.(map[string]any)
+		value = inner[key]
+	}
+	return value
+}
+
+// Whoever is asked for 30 days must have kept them.
+func TestRetentionsReachAsFarAsRulesLookBack(t *testing.T) {
+	var longest model.Duration
+	look := regexp.MustCompile(`\[([0-9]+[dhms][0-9dhms]*)[\]:]| offset ([0-9]+[dhms][0-9dhms]*)`)
+	for _, preset := range []string{"operator", "solo"} {
+		dir := root + "/mixin/generated/" + preset
+		for _, name := range filesBelow(t, dir) {
+			if folder, _ := filepath.Split(name); folder != "" && folder != "dashboards/" {
+				continue
+			}
+			for _, m := range look.FindAllStringSubmatch(readFile(t, dir+"/"+name), -1) {
+				d, err := model.ParseDuration(cmp.Or(m[1], m[2]))
+				if err != nil {
+					t.Fatal(err)
+				}
+				longest = max(longest, d)
+			}
+		}
+	}
+	if longest < model.Duration(30*24*time.Hour) {
+		t.Fatalf("the rules look back %s only: is this the way to find it?", longest)
+	}
+	flag := regexp.MustCompile(`--storage\.tsdb\.retention\.time=(\w+)`).FindStringSubmatch(readFile(t, root+"/docs/solo.md"))
+	if flag == nil {
+		t.Fatal("docs/solo.md tells Prometheus no retention")
+	}
+	for where, retention := range map[string]any{
+		"the chart":                             at(readYAML(t, chart+"/values.yaml"), "prometheus", "retentionTime"),
+		"kube-prometheus-stack":                 at(readYAML(t, root+"/deploy/kube-prometheus-stack/values.yaml"), "prometheus", "prometheusSpec", "retention"),
+		"full.yml":                              at(readYAML(t, composeDir+"/prometheus/full.yml"), "storage", "tsdb", "retention", "time"),
+		"solo.yml":                              at(readYAML(t, composeDir+"/prometheus/solo.yml"), "storage", "tsdb", "retention", "time"),
+		"Debian's Prometheus, by docs/solo.md,": flag[1],
+	} {
+		if d, err := model.ParseDuration(fmt.Sprint(retention)); err != nil || d <= longest {
+			t.Errorf("%s keeps %v, and rules look back %s: %v", where, retention, longest, err)
+		}
+	}
+	// Both in units of 2^30 bytes.
+	storage := at(readYAML(t, chart+"/values.yaml"), "prometheus", "storage", "size")
+	var bound, size int
+	if _, err := fmt.Sscanf(fmt.Sprint(at(readYAML(t, chart+"/values.yaml"), "prometheus", "retentionSize"), storage), "%dGB%dGi", &bound, &size); err != nil || bound*5 > size*4 {
+		t.Errorf("Prometheus may keep %d of %d GiB: %v", bound, size, err)
+	}
+}
+
+// Inside the container only the user postgres is the superuser postgres, in both installations.
+func TestBundledPostgresTrustsNobody(t *testing.T) {
+	environment := map[string]map[string]string{"compose": {}, "kubernetes": {}}
+	for name, value := range compose(t, "full").Services["postgres"].Environment {
+		environment["compose"][name] = *value
+	}
+	all, err := pods(manifests(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range all {
+		if p.component() == "postgres" {
+			for _, e := range p.containers()[0].Env {
+				environment["kubernetes"][e.Name] = e.Value
+			}
+		}
+	}
+	for where, settings := range environment {
+		if got, want := settings["POSTGRES_INITDB_ARGS"], "--data-checksums --auth-local=peer --auth-host=scram-sha-256"; got != want {
+			t.Errorf("%s: initdb is told %q, want %q", where, got, want)
+		}
+		// Not the image's own, which a later major version has elsewhere and refuses at the old place.
+		if data := settings["PGDATA"]; !strings.HasSuffix(data, "/pgdata") {
+			t.Errorf("%s: the data is in %q", where, data)
+		}
+	}
+	for _, v := range compose(t, "full").Services["postgres"].Volumes {
+		// An image of 18 has no folder below this one, so a new volume there would belong to root.
+		if v.Type == "volume" && v.Target != "/var/lib/postgresql" {
+			t.Errorf("the volume is at %s", v.Target)
+		}
 	}
 }
 

@@ -790,7 +790,7 @@ func TestYAMLExamplesAreRead(t *testing.T) {
 				continue
 			}
 			switch name := b.file(); name {
-			case "", "overlay/kustomization.yaml":
+			case "", "overlay/kustomization.yaml", "node-local-dns/kustomization.yaml":
 				for _, document := range documents {
 					if document["apiVersion"] == nil || document["kind"] == nil {
 						t.Errorf("%s: what is it? Name its file in a comment on the first line, or its apiVersion and kind", b.at())
@@ -824,6 +824,64 @@ func TestYAMLExamplesAreRead(t *testing.T) {
 			default:
 				t.Errorf("%s: nobody checks %s", b.at(), name)
 			}
+		}
+	}
+}
+
+// Nobody publishes our images: an example that installs them says where its reader has put them.
+func TestInstallationsOfTheDocumentationSayWhereImagesAre(t *testing.T) {
+	var images []string
+	for _, m := range regexp.MustCompile(`image: "(ethereum-validator-monitor/[a-z-]+):`).FindAllStringSubmatch(readFile(t, manifestsDir+"/exporter.yaml")+readFile(t, manifestsDir+"/rollup.yaml"), -1) {
+		images = append(images, m[1])
+	}
+	if len(images) < 2 {
+		t.Fatalf("the manifests have the images %s", images)
+	}
+	seen := map[string]int{}
+	for _, d := range guides(t) {
+		for _, b := range d.blocks {
+			if b.lang != "yaml" {
+				continue
+			}
+			documents, err := yamlDocuments(b.text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, document := range documents {
+				kind, _ := document["kind"].(string)
+				var registry any
+				switch {
+				case kind == "Application":
+					registry = at(document, "spec", "source", "helm", "valuesObject", "image", "registry")
+				case kind == "HelmRelease":
+					registry = at(document, "spec", "values", "image", "registry")
+					// Exporters take longer to become ready than Flux waits by itself.
+					if at(document, "spec", "timeout") != "30m" {
+						t.Errorf("%s: the timeout is %v", b.at(), at(document, "spec", "timeout"))
+					}
+				case b.file() == "overlay/kustomization.yaml":
+					seen[kind]++
+					for _, name := range images {
+						if !slices.ContainsFunc(asList(document["images"]), func(image any) bool {
+							return at(image, "name") == name && strings.HasSuffix(fmt.Sprint(at(image, "newName")), "/"+name)
+						}) {
+							t.Errorf("%s: %s is not replaced", b.at(), name)
+						}
+					}
+					continue
+				default:
+					continue
+				}
+				seen[kind]++
+				if registry == nil {
+					t.Errorf("%s: %s has no image.registry", b.at(), kind)
+				}
+			}
+		}
+	}
+	for _, kind := range []string{"Application", "HelmRelease", "Kustomization"} {
+		if seen[kind] != 1 {
+			t.Errorf("%d examples of %s", seen[kind], kind)
 		}
 	}
 }

@@ -3,6 +3,7 @@
 package deploy_test
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -16,6 +17,8 @@ type around struct {
 	// what of the mixin it has: its preset, dashboards, rules as an object, rules as files
 	preset                   string
 	dashboards, rules, files int
+	// where names are looked up, when not where the values say
+	names string
 }
 
 func surroundings() map[string]around {
@@ -26,23 +29,27 @@ func surroundings() map[string]around {
 	database := []string{"rollup -> anyone:5432"}
 	notified := []string{"alertmanager -> anyone:443"}
 	return map[string]around{
-		"default":         {nil, slices.Concat(scraped, beacon), "operator", 7, 1, 0},
-		"development":     {nil, beacon, "solo", 7, 0, 2},
-		"production":      {[]string{secret}, slices.Concat(scraped, received, beacon, database), "operator", 7, 1, 0},
-		"standalone":      {[]string{secret}, slices.Concat(beacon, notified), "operator", 7, 0, 2},
-		"external-secret": {nil, slices.Concat(scraped, received, beacon, notified), "operator", 7, 1, 2},
-		"secret-values":   {nil, slices.Concat(scraped, received, beacon, notified), "operator", 7, 1, 2},
+		"elsewhere": {users: []string{secret, "ConfigMap/database-authority", "Secret/beacon-authority"}, edges: slices.Concat(scraped, received, beacon, database, []string{
+			"exporter -> anyone:443", "exporter -> anyone:8443",
+			"grafana -> anyone:5432", "grafana -> anyone:80", "grafana -> anyone:9090",
+		}), preset: "operator", dashboards: 7, rules: 1, names: "pods(any) in namespaces(kubernetes.io/metadata.name=openshift-dns):5353"},
+		"default":         {nil, slices.Concat(scraped, beacon), "operator", 7, 1, 0, ""},
+		"development":     {nil, beacon, "solo", 7, 0, 2, ""},
+		"production":      {[]string{secret}, slices.Concat(scraped, received, beacon, database), "operator", 7, 1, 0, ""},
+		"standalone":      {[]string{secret}, slices.Concat(beacon, notified), "operator", 7, 0, 2, ""},
+		"external-secret": {nil, slices.Concat(scraped, received, beacon, notified), "operator", 7, 1, 2, ""},
+		"secret-values":   {nil, slices.Concat(scraped, received, beacon, notified), "operator", 7, 1, 2, ""},
 		"shards": {[]string{secret, "ConfigMap/keys-c"}, slices.Concat(scraped, received, []string{
 			"exporter -> pods(any) in namespaces(kubernetes.io/metadata.name=ethereum):5052",
 			"exporter -> pods(any) in namespaces(kubernetes.io/metadata.name=ethereum):443",
 			"exporter -> address 203.0.113.7/32:5052",
 			"exporter -> address 203.0.113.7/32:443",
 			"rollup -> address 198.51.100.0/24:5432",
-		}), "operator", 7, 1, 0},
+		}), "operator", 7, 1, 0, ""},
 		"solo": {[]string{secret, "PersistentVolumeClaim/old-grafana"}, slices.Concat(scraped, beacon, []string{
 			"pods(any) in namespaces(kubernetes.io/metadata.name=ingress) -> grafana:3000",
 			"grafana -> anyone:9090",
-		}), "solo", 7, 1, 0},
+		}), "solo", 7, 1, 0, ""},
 	}
 }
 
@@ -56,7 +63,7 @@ func TestChartObeysTheRules(t *testing.T) {
 			}
 			objects := mustTemplate(t, r)
 			obeys(t, objects, with.users...)
-			checkEdges(t, objects, with.edges...)
+			checkEdgesWith(t, objects, cmp.Or(with.names, nameServers), with.edges...)
 			g := generatedMixin(t, with.preset)
 			if found := g.differs(objects); len(found) > 0 {
 				t.Error(strings.Join(found, "\n\t"))

@@ -190,6 +190,9 @@ type container struct {
 		Value     string         `yaml:"value"`
 		ValueFrom map[string]any `yaml:"valueFrom"`
 	} `yaml:"env"`
+	VolumeMounts []struct {
+		MountPath string `yaml:"mountPath"`
+	} `yaml:"volumeMounts"`
 	Ports     []containerPort `yaml:"ports"`
 	Resources struct {
 		Requests map[string]string `yaml:"requests"`

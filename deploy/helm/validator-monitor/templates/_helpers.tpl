@@ -128,10 +128,23 @@ securityContext:
     drop: [ALL]
 {{- end }}
 
-{{/* image and imagePullPolicy. Takes root and image. */}}
+{{/* image and imagePullPolicy of one of ours. Takes root and image. */}}
 {{- define "vm.image" -}}
+{{- include "vm.imageOf" (dict "root" .root "image" .image "registry" .root.Values.image.registry "repository" .image.repository) }}
+{{- end }}
+
+{{/* The same of somebody else's. On a mirror, as on Docker Hub, images without an owner are those of "library". */}}
+{{- define "vm.imageOfOthers" -}}
 {{- $repository := .image.repository }}
-{{- with .root.Values.image.registry }}
+{{- if and .root.Values.image.mirror (not (contains "/" $repository)) }}
+{{- $repository = printf "library/%s" $repository }}
+{{- end }}
+{{- include "vm.imageOf" (dict "root" .root "image" .image "registry" .root.Values.image.mirror "repository" $repository) }}
+{{- end }}
+
+{{- define "vm.imageOf" -}}
+{{- $repository := .repository }}
+{{- with .registry }}
 {{- $repository = printf "%s/%s" (trimSuffix "/" .) $repository }}
 {{- end -}}
 image: {{ ternary (printf "%s@%s" $repository .image.digest) (printf "%s:%s" $repository (default .root.Chart.AppVersion .image.tag)) (ne .image.digest "") | quote }}
@@ -162,6 +175,30 @@ httpGet: {path: {{ .path }}, port: {{ .port }}}
       {{- range .keys }}
       - {key: {{ . }}, path: {{ . }}}
       {{- end }}
+{{- end }}
+
+{{/* "true" when there is an authority of the user's own. Takes an entry of authorities. */}}
+{{- define "vm.hasAuthority" -}}
+{{- if or .configMap .secret }}true{{ end }}
+{{- end }}
+
+{{/* Its certificates as a volume, and where they are mounted. */}}
+{{- define "vm.authorityVolume" -}}
+- name: authority
+{{- if .secret }}
+  secret:
+    secretName: {{ .secret }}
+    defaultMode: 0444
+{{- else }}
+  configMap:
+    name: {{ .configMap }}
+{{- end }}
+    items:
+      - {key: ca.crt, path: ca.crt}
+{{- end }}
+
+{{- define "vm.authorityMount" -}}
+- {name: authority, mountPath: /etc/validator-monitor-authority, readOnly: true}
 {{- end }}
 
 {{/* A volume for data: a claim, or with storage.enabled false what is gone with the pod. Takes values and claim. */}}
@@ -276,6 +313,12 @@ existingConfigMap.
 {{/* The folder with the mixin's rules and dashboards. */}}
 {{- define "vm.mixin" -}}
 files/mixin/{{ .Values.mixin.preset }}
+{{- end }}
+
+{{/* The port of a URL. */}}
+{{- define "vm.portOf" -}}
+{{- $url := urlParse . }}
+{{- regexFind ":[0-9]+$" $url.host | trimPrefix ":" | default (ternary "443" "80" (eq $url.scheme "https")) }}
 {{- end }}
 
 {{/* The Pods of a component, as a peer of a NetworkPolicy. */}}
