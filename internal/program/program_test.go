@@ -128,6 +128,36 @@ func TestHangupIsNotTheEnd(t *testing.T) {
 	<-s.ended
 }
 
+func TestEndIsHeardWhileAHangupDoesNotEnd(t *testing.T) {
+	hung, leave := make(chan struct{}, 3), make(chan struct{})
+	s := serve(t, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "here") },
+		Ending{Stopping: func() {}, Drain: time.Minute, Hangup: func() { hung <- struct{}{}; <-leave }})
+	s.signals <- syscall.SIGHUP
+	<-hung
+	for range 3 { // all that come in meanwhile are one more
+		s.signals <- syscall.SIGHUP
+	}
+	if body, err := get(s.url); body != "here" {
+		t.Errorf("answer %q, error %v", body, err)
+	}
+	s.signals <- syscall.SIGTERM
+	select {
+	case err := <-s.ended:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("the program does not end")
+	}
+	close(leave)
+	<-hung
+	select {
+	case <-hung:
+		t.Error("hung up a third time")
+	case <-time.After(50 * time.Millisecond):
+	}
+}
+
 func TestHealthcheckTellsAliveFromDead(t *testing.T) {
 	statuses := make(chan int, 1)
 	s := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(<-statuses) }, Ending{Stopping: func() {}, Drain: time.Minute})

@@ -72,7 +72,7 @@ type Ending struct {
 	Stopping func()
 	// Drain is how long requests in flight may take.
 	Drain time.Duration
-	// Hangup is called on SIGHUP.
+	// Hangup is called on SIGHUP, once at a time. Nothing waits for it, also not the end.
 	Hangup func()
 }
 
@@ -89,6 +89,15 @@ func Serve(endpoints []Endpoint, ending Ending, signals <-chan os.Signal, logger
 		})
 	}
 	defer running.Wait()
+	// What a hangup does may take for ever, as reading a file does whose server is gone. The
+	// signals that end the program must be heard all the same.
+	hangups := make(chan struct{}, 1)
+	defer close(hangups)
+	go func() {
+		for range hangups {
+			ending.Hangup()
+		}
+	}()
 	for {
 		select {
 		case err := <-failed:
@@ -97,7 +106,10 @@ func Serve(endpoints []Endpoint, ending Ending, signals <-chan os.Signal, logger
 			return fmt.Errorf("serving HTTP: %w", err)
 		case signal := <-signals:
 			if signal == syscall.SIGHUP {
-				ending.Hangup()
+				select {
+				case hangups <- struct{}{}:
+				default: // one that has not begun yet will see whatever this one would
+				}
 				continue
 			}
 			logger.Info("Shutting down: answering the requests in flight", "signal", signal)
