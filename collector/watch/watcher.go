@@ -1,11 +1,13 @@
 package watch
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,7 +16,12 @@ import (
 )
 
 // Watcher holds the current watch list and replaces it when its file changes.
-// It starts no goroutine: whoever uses the list asks with CheckFile.
+// Nothing runs by itself: whoever uses the list asks with CheckFile.
+//
+// The files may lie where nobody answers any more, such as on a mount of a server that
+// is gone: then even to look at them never ends. So they are read by a goroutine, one at
+// a time, for which nobody waits beyond a limit; whatever else a Watcher is asked, it
+// answers without waiting for them.
 //
 // It is a prometheus.Collector for the success and time of the last reload.
 type Watcher struct {
@@ -26,18 +33,27 @@ type Watcher struct {
 	current    atomic.Pointer[List]
 	generation atomic.Uint64
 
-	mu sync.Mutex
+	// turn is held by the one who reads files.
+	turn chan struct{}
 	// read holds what the last attempt read, so that a change of any file is seen,
-	// also of one that made the attempt fail.
-	read       []stamp
+	// also of one that made the attempt fail. It belongs to the holder of the turn.
+	read []stamp
+
+	// mu is never held while a file is looked at.
+	mu         sync.Mutex
 	lastFailed bool
 	lastLoaded time.Time
+	// overdue tells that the reading that goes on has taken longer than anybody waits.
+	overdue bool
 }
 
 // Options of a Watcher. The zero value is for production.
 type Options struct {
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
+	// CheckTime is how long CheckFile waits for the files, LoadTime how long New and
+	// Reload do; 0 means 5 s and 20 s.
+	CheckTime, LoadTime time.Duration
 }
 
 // New loads the watch list of the file at path (none when empty) and of the
@@ -46,12 +62,22 @@ func New(path string, flags []string, logger *slog.Logger, options Options) (*Wa
 	if options.Now == nil {
 		options.Now = time.Now
 	}
+	if options.CheckTime == 0 {
+		// Less than scrapes usually wait, so that the first that meets such a mount is
+		// answered in full, too.
+		options.CheckTime = 5 * time.Second
+	}
+	if options.LoadTime == 0 {
+		// Less than the answer to a reload over HTTP may take.
+		options.LoadTime = 20 * time.Second
+	}
 	fromFlags, err := FromFlags(flags)
 	if err != nil {
 		return nil, err
 	}
-	w := &Watcher{path: path, flags: fromFlags, logger: logger, options: options}
-	if _, err := w.load(); err != nil {
+	w := &Watcher{path: path, flags: fromFlags, logger: logger, options: options, turn: make(chan struct{}, 1)}
+	w.turn <- struct{}{}
+	if err := w.inTurn(options.LoadTime, func() error { _, err := w.load(); return err }); err != nil {
 		return nil, err
 	}
 	return w, nil
@@ -64,54 +90,133 @@ func (w *Watcher) Current() *List { return w.current.Load() }
 // it for a list must read it before that list.
 func (w *Watcher) Generation() uint64 { return w.generation.Load() }
 
-// Reload reads the list again. When that fails, the previous list stays in use,
-// and the error is logged and returned.
+// Reload reads the list again. When that fails or takes too long, the previous list
+// stays in use, and the error is logged and returned.
 func (w *Watcher) Reload() error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.reload()
+	timer := time.NewTimer(w.options.LoadTime)
+	defer timer.Stop()
+	select {
+	case w.turn <- struct{}{}:
+	case <-timer.C:
+		return w.notReloaded(w.overdueError(w.options.LoadTime))
+	}
+	err := w.inTurn(w.options.LoadTime, w.reload)
+	if errors.Is(err, errOverdue) {
+		return w.notReloaded(err)
+	}
+	return err
 }
 
 // CheckFile reloads the list when one of its files has changed since it was last
-// read. It costs a stat of each file, so a scrape can afford it.
+// read. It costs a stat of each file, so a scrape can afford it. While the files are
+// being read already, it leaves that to the one who does.
 //
 // A file is best replaced by renaming a new one over it, or by a symbolic link,
 // as Kubernetes does: one that is written in place may be seen half written.
 func (w *Watcher) CheckFile() {
+	if w.path == "" {
+		return
+	}
+	select {
+	case w.turn <- struct{}{}:
+	default:
+		return
+	}
+	err := w.inTurn(w.options.CheckTime, func() error {
+		if slices.ContainsFunc(w.read, stamp.changed) {
+			return w.reload()
+		}
+		return nil
+	})
+	if errors.Is(err, errOverdue) {
+		_ = w.notReloaded(err) // logged there
+	}
+}
+
+// errOverdue matches the error of a reading for which nobody waits any longer.
+var errOverdue = errors.New("the watch list could not be read")
+
+func (w *Watcher) overdueError(limit time.Duration) error {
+	return fmt.Errorf("%w within %s: %s, or a pubkeys_file that it names, does not answer; check the mount that it lies on, and that it is a regular file", errOverdue, limit, w.path)
+}
+
+// inTurn runs what looks at files, for which the caller has taken the turn, and gives the
+// turn back when that has ended. It returns the error of run, or one that matches
+// errOverdue when run takes longer than limit; what run finds then still counts.
+func (w *Watcher) inTurn(limit time.Duration, run func() error) (err error) {
+	ended := make(chan struct{})
+	var result error
+	go func() {
+		defer func() {
+			if p := recover(); p != nil {
+				result = fmt.Errorf("reading the watch list: a mistake of this program, please report it: %v", p)
+			}
+			w.mu.Lock()
+			late := w.overdue
+			w.overdue = false
+			close(ended)
+			w.mu.Unlock()
+			if late {
+				w.logger.Info("The files of the watch list answer again")
+			}
+			<-w.turn
+		}()
+		result = run()
+	}()
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-ended:
+		return result
+	case <-timer.C:
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, s := range w.read {
-		if s.changed() {
-			_ = w.reload() // logged there
-			return
-		}
+	select {
+	case <-ended: // at the last moment
+		return result
+	default:
+		w.overdue = true
+		return w.overdueError(limit)
 	}
 }
 
 func (w *Watcher) reload() error {
 	changed, err := w.load()
 	if err != nil {
-		w.logger.Error("Watch list not reloaded; the previous one stays in use", "err", err)
-		return err
+		return w.notReloaded(err)
 	}
 	w.logger.Info("Watch list reloaded", "validators", len(w.Current().Entries), "changed", changed)
 	return nil
 }
 
+func (w *Watcher) notReloaded(err error) error {
+	w.logger.Error("Watch list not reloaded; the previous one stays in use", "err", err)
+	return err
+}
+
 func (w *Watcher) load() (changed bool, err error) {
 	w.read = nil
 	list, err := w.parse()
-	w.lastFailed = err != nil
+	w.noteLoad(err)
 	if err != nil {
 		return false, err
 	}
-	w.lastLoaded = w.options.Now()
 	if before := w.Current(); before != nil && before.equal(list) {
 		return false, nil
 	}
 	w.current.Store(list)
 	w.generation.Add(1)
 	return true, nil
+}
+
+func (w *Watcher) noteLoad(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.lastFailed = err != nil
+	if err == nil {
+		w.lastLoaded = w.options.Now()
+	}
 }
 
 func (w *Watcher) parse() (*List, error) {
@@ -184,7 +289,7 @@ func (w *Watcher) Describe(descs chan<- *prometheus.Desc) {
 func (w *Watcher) Collect(metrics chan<- prometheus.Metric) {
 	w.mu.Lock()
 	success, loaded := 1.0, float64(w.lastLoaded.UnixMilli())/1e3
-	if w.lastFailed {
+	if w.lastFailed || w.overdue {
 		success = 0
 	}
 	w.mu.Unlock()
