@@ -217,12 +217,16 @@ func TestMaintenanceThatAnotherDoesIsSaidOnceAnHour(t *testing.T) {
 // Labels that are not in the database's encoding would be refused, or stored as something else.
 func TestDatabaseOfAnotherEncodingIsRefused(t *testing.T) {
 	t.Parallel()
-	server := pgtest.Start(t, pgtest.Fast())
+	beside := postgres.Database(t)
 	for _, encoding := range []string{"SQL_ASCII", "LATIN1"} {
-		if err := server.Exec(t.Context(), `CREATE DATABASE `+encoding+` ENCODING '`+encoding+`' TEMPLATE template0`); err != nil {
+		name := "of_" + strings.ToLower(encoding)
+		run(t, beside, `CREATE DATABASE `+name+` ENCODING '`+encoding+`' TEMPLATE template0`)
+		there, err := url.Parse(beside)
+		if err != nil {
 			t.Fatal(err)
 		}
-		s := openEmpty(t, strings.Replace(server.URL(), "/postgres?", "/"+strings.ToLower(encoding)+"?", 1))
+		there.Path = "/" + name
+		s := openEmpty(t, there.String())
 		for what, err := range map[string]error{"migrate": s.Migrate(t.Context()), "check": s.Check(t.Context())} {
 			if !errors.Is(err, store.ErrMismatch) || !strings.Contains(err.Error(), "its encoding is "+encoding+" and labels are UTF-8") {
 				t.Errorf("%s: %v", what, err)
