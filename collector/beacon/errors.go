@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
+	"slices"
 	"strings"
 
 	client "github.com/attestantio/go-eth2-client"
@@ -123,7 +125,33 @@ func newFailure(n *node, op operation, err error) *failure {
 		f.detail = "gave an answer that makes no sense: " + err.Error()
 	}
 	f.detail = oneLine(n.redact.Replace(f.detail))
+	if todo := remedy(op, f, status); todo != "" {
+		f.detail += "; " + todo
+	}
 	return f
+}
+
+// remedy is what an operator can do about a failure, where what went wrong tells it.
+func remedy(op operation, f *failure, status *statusError) string {
+	switch {
+	case f.reason == reasonConnect:
+		return "check the address in --beacon.url, and that the node runs and serves its HTTP API there"
+	case f.reason != reasonStatus || f.unavailable:
+		return ""
+	}
+	switch status.status {
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return "check the token or password in --beacon.headers-file or --beacon.url"
+	case http.StatusTooManyRequests:
+		return "the node limits requests: raise its limit, scrape less often, or add a node with another --beacon.url"
+	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect:
+		return "redirects are not followed, since tokens would go along: give the address that answers in --beacon.url"
+	case http.StatusNotFound, http.StatusMethodNotAllowed:
+		if slices.Contains([]operation{opSyncing, opVersion, opGenesis, opSpec}, op) { // every beacon node serves these
+			return "this is no beacon node's API: check address and port in --beacon.url"
+		}
+	}
+	return ""
 }
 
 // oneLine also shortens: a node may answer with a page of HTML.
@@ -147,7 +175,10 @@ type operationError struct {
 func (e *operationError) Error() string {
 	parts := make([]string, 0, len(e.failures)+1)
 	for _, f := range e.failures {
-		parts = append(parts, f.String())
+		// A node is asked again when it breaks the connection, and then tends to fail the same.
+		if part := f.String(); !slices.Contains(parts, part) {
+			parts = append(parts, part)
+		}
 	}
 	if e.cause != nil {
 		parts = append(parts, e.cause.Error())
