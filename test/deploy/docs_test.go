@@ -50,7 +50,7 @@ const root = "../.."
 // guides are the pages whose commands people type.
 func guides(t *testing.T) []*doc {
 	t.Helper()
-	paths := []string{"README.md", "CONTRIBUTING.md", "mixin/README.md"}
+	paths := []string{"README.md", "CONTRIBUTING.md", "SECURITY.md", "mixin/README.md"}
 	inDocs, err := filepath.Glob(root + "/docs/*.md")
 	if err != nil {
 		t.Fatal(err)
