@@ -84,6 +84,61 @@ func TestRequestsInFlightAreAnsweredBeforeTheEnd(t *testing.T) {
 	}
 }
 
+// The time that a request may take to arrive does not limit how long it is worked on, and
+// still cuts one that does not arrive.
+func TestAnAnswerMayTakeLongerThanARequestMayTakeToArrive(t *testing.T) {
+	const arrival = 200 * time.Millisecond
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := newServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, err := io.Copy(io.Discard, r.Body); err != nil {
+			http.Error(w, "cut off", http.StatusRequestTimeout)
+			return
+		}
+		select {
+		case <-r.Context().Done():
+			io.WriteString(w, "given up")
+		case <-time.After(3 * arrival):
+			io.WriteString(w, "answered")
+		}
+	}), slog.New(slog.DiscardHandler))
+	server.ReadTimeout = arrival
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	defer func() { server.Close(); <-served }()
+
+	url := "http://" + listener.Addr().String()
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	hanging, never := io.Pipe()
+	defer never.Close()
+	for name, tc := range map[string]struct {
+		body io.Reader
+		want string
+	}{
+		"no body":                     {nil, "answered"},
+		"a body":                      {strings.NewReader("body"), "answered"},
+		"a body of unknown length":    {io.MultiReader(strings.NewReader("body")), "answered"},
+		"a body that does not arrive": {hanging, "cut off\n"},
+	} {
+		request, err := http.NewRequest(http.MethodPost, url, tc.body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := client.Do(request)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		got, _ := io.ReadAll(response.Body)
+		response.Body.Close()
+		if string(got) != tc.want {
+			t.Errorf("%s: %q, want %q", name, got, tc.want)
+		}
+	}
+}
+
 func TestTheEndDoesNotWaitForEver(t *testing.T) {
 	for name, hurry := range map[string]struct {
 		drain  time.Duration
