@@ -486,3 +486,34 @@ func TestValidatorsThatAreNotActiveAreLeftOutWhateverTheNodeSends(t *testing.T) 
 		t.Error(err)
 	}
 }
+
+// Some proxies drop a POST's body: the node then answers with its whole registry.
+func TestValidatorsThatNobodyAskedForAreLeftOut(t *testing.T) {
+	n := newNode(t)
+	var key string
+	pool := newPool(t, beacon.Config{}, n)
+	err := pool.Validators(patience(t), beacon.StateAt(1152), []string{"9"}, func(v wire.Validator) error {
+		key = fmt.Sprintf("%#x", v.Pubkey)
+		return nil
+	})
+	if err != nil || key == "" {
+		t.Fatalf("key %q, %v", key, err)
+	}
+	sent := 0
+	n.on("/validators", func(w http.ResponseWriter, r *http.Request, real http.Handler) {
+		r.Body = io.NopCloser(strings.NewReader("{}"))
+		rewrite(func(_ http.Header, body []byte) []byte {
+			sent = bytes.Count(body, []byte(`"pubkey"`))
+			return body
+		})(w, r, real)
+	})
+	var got []duty.ValidatorIndex
+	err = pool.Validators(patience(t), beacon.StateAt(1152), []string{"3", key}, func(v wire.Validator) error {
+		got = append(got, v.Index)
+		return nil
+	})
+	slices.Sort(got)
+	if sent != 64 || err != nil || !slices.Equal(got, []duty.ValidatorIndex{3, 9}) {
+		t.Errorf("of %d validators, %v were delivered, %v", sent, got, err)
+	}
+}

@@ -2,6 +2,7 @@ package beacon
 
 import (
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -44,10 +45,14 @@ func (p *Pool) Validators(ctx context.Context, state StateID, ids []string, each
 			if err != nil {
 				return err
 			}
+			wanted := newWanted(chunk)
 			what := fmt.Sprintf("%d validators at state %s", len(chunk), state)
 			return p.ask(ctx, opValidators, what, func(ctx context.Context, n *node, _ *eth2http.Service) (bool, error) {
 				return true, n.post(ctx, validatorsPath(state), body, func(resp *http.Response) error {
 					return wire.ReadValidators(resp.Body, func(v wire.Validator) error {
+						if !wanted.has(&v) {
+							return nil // the node, or a proxy before it, ignored what was asked
+						}
 						return delivery.of(v.Index, func() error { return each(v) })
 					})
 				})
@@ -56,6 +61,29 @@ func (p *Pool) Validators(ctx context.Context, state StateID, ids []string, each
 	}
 	return group.Wait()
 }
+
+// wanted are the validators that a request names.
+type wanted struct {
+	indices map[duty.ValidatorIndex]bool
+	keys    map[[48]byte]bool
+}
+
+func newWanted(ids []string) wanted {
+	w := wanted{map[duty.ValidatorIndex]bool{}, map[[48]byte]bool{}}
+	for _, id := range ids {
+		if index, err := strconv.ParseUint(id, 10, 64); err == nil {
+			w.indices[duty.ValidatorIndex(index)] = true
+			continue
+		}
+		var key [48]byte
+		if n, err := hex.Decode(key[:], []byte(strings.TrimPrefix(id, "0x"))); err == nil && n == len(key) {
+			w.keys[key] = true
+		}
+	}
+	return w
+}
+
+func (w wanted) has(v *wire.Validator) bool { return w.indices[v.Index] || w.keys[v.Pubkey] }
 
 // ActiveValidators calls each for every validator of the network that is active or
 // pending, which is who has duties now or may soon, once for each, in no order. An
