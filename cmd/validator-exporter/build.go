@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"log/slog"
 	"net/http"
 
@@ -35,7 +36,7 @@ func buildCollector(s *settings, headers http.Header, watcher *watch.Watcher, lo
 		Logger:  logger.With("component", "beacon"),
 	})
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("--beacon.url: %w", err)
 	}
 	self := []prometheus.Collector{nodes, watcher, versioncollector.NewCollector("validator_exporter")}
 	if !s.disableExporterMetrics {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -87,13 +88,67 @@ func TestNodeThatIsDownAtStartIsShownDown(t *testing.T) {
 	if strings.Contains(page+ready+r.stderr.String(), "secret") {
 		t.Error("the password of the node is shown")
 	}
+	const todo = "connection refused; check the address in --beacon.url, and that the node runs and serves its HTTP API there"
+	if !strings.Contains(ready, node.URL+" is not reachable: ") || !strings.Contains(ready, todo) || lines(ready) != 1 {
+		t.Errorf("ready: %s", ready)
+	}
+	if log := r.stderr.String(); !strings.Contains(log, todo) || !strings.Contains(log, "asked for the first time when metrics are scraped") {
+		t.Errorf("log\n%s", log)
+	}
 }
 
 func TestBadNodeAddressIsOneLineWithoutSecrets(t *testing.T) {
 	for _, url := range []string{"ftp://user:secret@node", "http://user:secret@:x", "http://", "", "http://user:secret@no de/"} {
 		code, _, stderr := once(buildCollector, "--beacon.url="+url)
-		if code != 1 || lines(stderr) != 1 || !strings.HasPrefix(stderr, "validator-exporter: error: ") || strings.Contains(stderr, "secret") {
+		if code != 1 || lines(stderr) != 1 || !strings.HasPrefix(stderr, "validator-exporter: error: --beacon.url: beacon node 1 of 1: ") || strings.Contains(stderr, "secret") {
 			t.Errorf("%q: code %d, stderr %q", url, code, stderr)
+		}
+	}
+}
+
+// Hosted nodes want a token in their address. Whoever may read metrics, profiles or the
+// log must not learn it.
+func TestNothingThatIsServedOrLoggedShowsTheNodesAddressWhole(t *testing.T) {
+	node := httptest.NewServer(http.NotFoundHandler())
+	defer node.Close()
+	address := strings.Replace(node.URL, "http://", "http://user0name:pass0word@", 1) + "/path0token/?key=query0token"
+	args := []string{"--beacon.url=" + address, "--validator=0", "--web.enable-pprof", "--web.enable-lifecycle", "--log.level=debug"}
+	// What runs is the test, so the program's arguments are put where it would find them.
+	defer func(before []string) { os.Args = before }(os.Args)
+	os.Args = append([]string{"validator-exporter"}, args...)
+	r := start(t, buildCollector, args...)
+
+	answers := ""
+	for _, path := range []string{
+		"/metrics", "/", "/health", "/-/healthy", "/-/ready", "/-/reload", "/api/v1/validators", "/nowhere",
+		"/debug/pprof/", "/debug/pprof/cmdline", "/debug/pprof/symbol", "/debug/pprof/goroutine?debug=2", "/debug/pprof/heap?debug=1", "/debug/pprof/allocs?debug=1",
+	} {
+		status, body := r.ask("GET", path, timeoutHeader, "3")
+		answers += fmt.Sprintf("%s: %d %s\n", path, status, body)
+	}
+	if status, body := r.ask("POST", "/-/reload"); status != 200 {
+		t.Errorf("reload: %d %s", status, body)
+	}
+	r.stop()
+	answers += r.stderr.String()
+	for _, secret := range []string{"user0name", "pass0word", "path0token", "query0token"} {
+		if at := strings.Index(answers, secret); at >= 0 {
+			t.Errorf("%s shows in …%s", secret, answers[max(0, at-200):at+len(secret)])
+		}
+	}
+	if !strings.Contains(answers, `endpoint="`+node.URL+`"`) {
+		t.Error("the node is not named at all")
+	}
+}
+
+func TestURLWhereNoArgumentBelongsIsNotRepeated(t *testing.T) {
+	for _, args := range [][]string{
+		{"--beacon.url", "http://a", "http://user:secret@b"},
+		{"--beacon.timeout=http://user:secret@b"},
+	} {
+		code, _, stderr := once(buildCollector, args...)
+		if code != 2 || lines(stderr) != 1 || strings.Contains(stderr, "secret") || !strings.Contains(stderr, "http://<hidden>") {
+			t.Errorf("%q: code %d, stderr %q", args, code, stderr)
 		}
 	}
 }

@@ -27,10 +27,16 @@ func TestWatchListThatDoesNotAnswerKeepsNeitherScrapesNorTheEndWaiting(t *testin
 	if err := os.Rename(pipe, list); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if w, err := os.OpenFile(list, os.O_WRONLY|syscall.O_NONBLOCK, 0); err == nil {
-			w.Close()
+	t.Cleanup(func() { // let go whoever waits, and whoever comes after
+		if err := os.Rename(list, pipe); err != nil {
+			t.Fatal(err)
 		}
+		write(t, list, "validators: []")
+		w, err := os.OpenFile(pipe, os.O_RDWR, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Close()
 	})
 	r.signals <- syscall.SIGHUP
 	for range 3 {

@@ -111,6 +111,8 @@ func export(s *settings, stdout, stderr io.Writer, signals <-chan os.Signal, bui
 	if validators == 0 {
 		logger.Warn("No validators are watched, so only network and chain families are exposed; name some with --validator or --validators.config")
 	}
+	// Else a node's address that is wrong would seem right, for the log says nothing of it yet.
+	logger.Info("Beacon nodes are asked for the first time when metrics are scraped", "path", s.telemetryPath, "beacon_nodes", len(s.beaconURLs), "validators", validators)
 	return program.Serve(endpoints, program.Ending{
 		Stopping: func() {},
 		Drain:    drainTimeout,

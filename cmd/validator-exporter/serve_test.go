@@ -179,7 +179,7 @@ func TestPathsServed(t *testing.T) {
 		t.Errorf("HEAD of the metrics: %d", status)
 	}
 	profiled := start(t, e.build, "--web.telemetry-path=/", "--web.enable-pprof")
-	if status, _ := profiled.ask("GET", "/debug/pprof/cmdline"); status != 200 {
+	if status, _ := profiled.ask("GET", "/debug/pprof/goroutine"); status != 200 {
 		t.Errorf("pprof: %d", status)
 	}
 	if _, body := profiled.ask("GET", "/"); !strings.Contains(body, "ethereum_chain_head_slot") {

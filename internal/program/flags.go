@@ -1,6 +1,7 @@
 package program
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"regexp"
@@ -29,8 +30,15 @@ func Parse(app *kingpin.Application, args []string, stdout io.Writer) (command s
 	app.Version(version.Print(program))
 	app.HelpFlag.Short('h')
 	command, err = app.Parse(args)
+	if err != nil {
+		err = errors.New(address.ReplaceAllString(err.Error(), "://<hidden>"))
+	}
 	return command, done, err
 }
+
+// address is what of a URL may hold a password or a token. Errors repeat what they do not
+// understand, such as a URL that follows another without a flag of its own.
+var address = regexp.MustCompile(`://\S+`)
 
 // Checked declares a flag whose errors, unlike kingpin's own, name the flag.
 func Checked(flags Flags, name, help string, set func(text string) error) *kingpin.FlagClause {
