@@ -74,7 +74,7 @@ func (p *parser) document(root *yaml.Node) error {
 		return p.at(root).errorf(`no list "validators"; write "validators: []" to watch none`)
 	}
 	if validators.Kind != yaml.SequenceNode {
-		return p.at(validators).errorf("validators must be a list; start each entry with a dash")
+		return p.at(validators).errorf(`validators must be a list; start each entry with a dash, or write "validators: []" to watch none`)
 	}
 	for _, item := range validators.Content {
 		if err := p.entry(item); err != nil {

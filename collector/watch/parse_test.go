@@ -124,11 +124,11 @@ func TestParseErrorsNameTheLineAndSayWhatToDo(t *testing.T) {
 		},
 		"validators is no list": {
 			"validators:\n  index: 1\n", "",
-			`watch.yaml:2:3: validators must be a list; start each entry with a dash`,
+			`watch.yaml:2:3: validators must be a list; start each entry with a dash, or write "validators: []" to watch none`,
 		},
 		"validators is nothing": {
 			"validators:\n", "",
-			`watch.yaml:1:12: validators must be a list; start each entry with a dash`,
+			`watch.yaml:1:12: validators must be a list; start each entry with a dash, or write "validators: []" to watch none`,
 		},
 		"an entry that is no mapping": {
 			"validators:\n  - 1234\n", "",
