@@ -107,8 +107,7 @@ func TestAnswers(t *testing.T) {
 		{"restart before a proposal, in the sync committee", s.restart(), "all", "all", []string{`{group="all", group_by="all"} 3`}},
 		{"restart in the sync committee", s.restart(), "client", "x", []string{`{group="x", group_by="client"} 1`}},
 		{"restart before a proposal", s.restart(), "client", "y", []string{`{group="y", group_by="client"} 2`}},
-		{"none known for as long as proposers are", s.noneKnown(), "client", "x", []string{`{group="x", group_by="client"} 700`}},
-		{"a known proposal is not none", s.noneKnown(), "client", "y", nil},
+		{"for how long proposers are known", s.proposersKnown(), "client", "x", []string{`{} 700`}},
 		{"network in trouble", s.networkOverdue(), "all", "all", []string{`{} 0.5`}},
 		{"nothing to sum up", sum(hourly, time.Hour), "all", "all", nil},
 	} {

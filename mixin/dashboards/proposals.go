@@ -29,10 +29,10 @@ func proposals(c mixin.Config) definition {
 							state{"3", "wait: proposal soon, sync committee", red},
 							state{"4", "no proposal known: be quick", yellow},
 							state{"5", "no proposal known: be quick, sync committee", yellow}),
-					newStat("Safe for", fmt.Sprintf("Time until the next block proposal of any validator of the group; where none is known, for how long that holds: the chain draws proposers for an epoch or two. Yellow is less than %s for which none is known: a proposal may be drawn right after it.", mixin.Duration(c.Alerts.Proposals.Upcoming)),
+					newStat("Safe for", fmt.Sprintf("Time until the next block proposal of any validator of the group, where one is known; and for how long from now the chain has drawn proposers, an epoch or two: where no proposal is known, there is none for so long. Yellow is less than %s: a proposal may be drawn right after it.", mixin.Duration(c.Alerts.Proposals.Upcoming)),
 						unitDuration,
 						now(s.untilProposal(), s.legend("until the proposal")),
-						now(s.noneKnown(), s.legend("none known for"))).
+						now(s.proposersKnown(), s.legend("proposers known for"))).
 						named().base(red, at(c.Alerts.Proposals.Upcoming.Seconds(), green)).
 						thresholdsOf(1, yellow, at(c.Alerts.Proposals.Upcoming.Seconds(), green)),
 					newStat("In the sync committee", "Number of the group's validators in the sync committee of this period and of the next.",
@@ -127,12 +127,6 @@ func (s selectors) restart() string {
 // proposersKnown is for how many seconds from now the proposers are known.
 func (s selectors) proposersKnown() string {
 	return "clamp_min(" + s.once(s.chain("ethereum_chain_proposers_known_until_timestamp_seconds")) + " - time(), 0)"
-}
-
-// noneKnown is for how many seconds the chosen group has no proposal, if none is known.
-func (s selectors) noneKnown() string {
-	group := "0 * " + s.once(s.group("ethereum_group_attestations_overdue"))
-	return fmt.Sprintf("%s + ignoring (group_by, group) group_left () %s unless %s", group, s.proposersKnown(), s.untilProposal())
 }
 
 func (s selectors) syncMembers(period string) string {
