@@ -198,7 +198,8 @@ func (s selectors) offencesShown() string {
 func (s selectors) beyondTable() string {
 	counted := s.once(s.chain("ethereum_group_offenders", equals("group_by", "all")))
 	orNone := func(n string) string { return fmt.Sprintf("(%s or 0 * sum(%s))", n, counted) }
-	return fmt.Sprintf("%s + %s - %s",
+	// Two replicas at different heads may list more than either of them counts.
+	return fmt.Sprintf("clamp_min(%s + %s - %s, 0)",
 		orNone(fmt.Sprintf("sum(%s unless%s %s)", counted, s.on(), s.chain("ethereum_validator_status"))),
 		orNone("count("+s.individualOffences()+")"), orNone("count("+s.offencesShown()+")"))
 }
