@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/ethereum-validator-monitor/validator-monitor/collector/beacon"
 	"github.com/ethereum-validator-monitor/validator-monitor/collector/beacon/wire"
@@ -18,9 +19,19 @@ import (
 func (c *Collector) advance(ctx context.Context) error {
 	st := &c.state
 	c.cfg.Watch.CheckFile()
-	c.cfg.Source.Probe(ctx)
-	if err := c.self.step("chain", func() error { return c.readChain(ctx) }); err != nil {
+	healths := c.cfg.Source.Probe(ctx)
+	var behind *behindError
+	if err := c.self.step("chain", func() error {
+		err := c.readChain(ctx, healths)
+		if errors.As(err, &behind) {
+			return nil // the look did not fail, it found nothing new
+		}
 		return err
+	}); err != nil {
+		return err
+	}
+	if behind != nil {
+		return behind
 	}
 	if s := c.snapshot.Load(); s != nil && s.head == st.spine.tip().root && s.generation == c.cfg.Watch.Generation() {
 		c.self.confirm(c.cfg.Now())
@@ -52,7 +63,7 @@ func (c *Collector) advance(ctx context.Context) error {
 
 // readChain learns the chain's constants, of which only fork epochs ever change, and
 // follows its head.
-func (c *Collector) readChain(ctx context.Context) error {
+func (c *Collector) readChain(ctx context.Context, healths []beacon.NodeHealth) error {
 	st := &c.state
 	spec, err := c.cfg.Source.Spec(ctx)
 	if err != nil {
@@ -72,16 +83,57 @@ func (c *Collector) readChain(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return st.follow(ctx, c, head)
+	back := c.rolledBack(head, healths)
+	if s := c.snapshot.Load(); s != nil && head.Slot < s.slot && !back {
+		return &behindError{head: head.Slot, known: s.slot}
+	}
+	return st.follow(ctx, c, head, back)
 }
+
+// behindError is the answer of a node that has yet to reach what another one told, or
+// itself before it was restarted. Behind one address may stand nodes that take turns. To
+// follow such a node back would have counters fall, which Prometheus takes for a reset and
+// counts what they show again.
+type behindError struct{ head, known duty.Slot }
+
+func (e *behindError) Error() string {
+	return fmt.Sprintf("the node that answered is at slot %d, %d behind slot %d, which is known already; waiting for one that is past it",
+		e.head, e.known-e.head, e.known)
+}
+
+// rollbackAge is how long a head that went back is waited out where snapshots never
+// grow too old.
+const rollbackAge = 15 * time.Minute
+
+// rolledBack tells whether the chain itself went back to head, which no chain does that
+// is alive: after a reorg, however deep, the next block is at a later slot than any
+// before. It takes that nothing is shown any more, and that a node calls itself synced
+// there: it is a test network that was begun anew, say.
+func (c *Collector) rolledBack(head beacon.Header, healths []beacon.NodeHealth) bool {
+	age := c.cfg.MaxAge
+	if age == 0 {
+		age = rollbackAge
+	}
+	if at, ok := c.self.confirmed(); ok && c.cfg.Now().Sub(at) <= age {
+		return false
+	}
+	return slices.ContainsFunc(healths, func(h beacon.NodeHealth) bool {
+		return h.Up && !h.Syncing && h.SyncDistance <= syncedSlots && h.HeadSlot == head.Slot
+	})
+}
+
+// syncedSlots is the sync distance up to which a node counts as synced: its newest block
+// may be on the way, and slots may be empty.
+const syncedSlots = 2
 
 // follow walks from the head back by parent root to a block that is known. A walk
 // by root proves itself: no other block can answer. A reorg is an ancestor that is
-// not the newest known block.
+// not the newest known block, with other blocks on it; with none on it the node is
+// behind, unless back says that the chain went back there.
 //
 // When nothing known lies within the unsettled epochs, as after a start or a long
 // pause, the spine begins anew there; older blocks are read back by refillStep.
-func (st *state) follow(ctx context.Context, c *Collector, head beacon.Header) error {
+func (st *state) follow(ctx context.Context, c *Collector, head beacon.Header, back bool) error {
 	if head.Slot == 0 {
 		return errors.New("the chain has no blocks after genesis yet")
 	}
@@ -94,6 +146,9 @@ func (st *state) follow(ctx context.Context, c *Collector, head beacon.Header) e
 	at := head.Root
 	for {
 		if i, known := st.spine.find(at); known {
+			if len(walked) == 0 && head.Root != st.spine.tip().root && !back {
+				return &behindError{head: head.Slot, known: st.spine.Head()}
+			}
 			if dropped := st.spine.truncate(i); len(dropped) > 0 {
 				st.reorged(c, dropped, walked)
 			}
@@ -137,17 +192,20 @@ func (st *state) follow(ctx context.Context, c *Collector, head beacon.Header) e
 // are not any more. adopted is newest first.
 func (st *state) reorged(c *Collector, dropped, adopted []link) {
 	oldHead, ancestor := dropped[len(dropped)-1].slot, st.spine.Head()
+	if len(adopted) == 0 {
+		// Nothing tells yet that another chain took their place.
+		st.invalidate(dropped[0].slot)
+		st.accounted++
+		c.cfg.Logger.Warn("The chain went back", "head_slot", ancestor, "old_head_slot", oldHead, "dropped_blocks", len(dropped))
+		return
+	}
 	st.observed.reorgs++
 	st.observed.reorgDepth = uint64(oldHead - ancestor)
 	for _, l := range dropped {
 		st.observed.orphaned[l.proposer]++
 		st.observed.network++
 	}
-	changed := dropped[0].slot
-	if n := len(adopted); n > 0 {
-		changed = min(changed, adopted[n-1].slot)
-	}
-	st.invalidate(changed)
+	st.invalidate(min(dropped[0].slot, adopted[len(adopted)-1].slot))
 	c.cfg.Logger.Warn("Reorg: blocks that were canonical are not any more",
 		"ancestor_slot", ancestor, "old_head_slot", oldHead, "dropped_blocks", len(dropped), "new_blocks", len(adopted))
 }
@@ -249,6 +307,12 @@ func (st *state) readDuties(ctx context.Context, c *Collector, read *bool) error
 		}
 		if err := st.ensureTally(ctx, c, e); err != nil {
 			return err
+		}
+		// Proposals and sync committees are read from the epoch's own blocks.
+		if links, whole := st.spine.blocks(st.spec.FirstSlot(e), st.spec.LastSlot(e)); !whole {
+			if err := st.ensureBodies(ctx, c, links); err != nil {
+				return err
+			}
 		}
 	}
 	st.readNextSeats(ctx, c, head)

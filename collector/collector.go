@@ -63,8 +63,11 @@ type Collector struct {
 	blocks   *cache.Cache[duty.Root, *duty.Block]
 	self     *selfMetrics
 	gatherer *prometheus.Registry
-	stop     context.CancelFunc
-	ctx      context.Context
+	// told is the failure that the log was told of last; empty since it ended. Only the
+	// flight touches it.
+	told string
+	stop context.CancelFunc
+	ctx  context.Context
 }
 
 // New returns a Collector that has not asked anything yet. Extra collectors, such
@@ -224,14 +227,34 @@ func (c *Collector) guarded(run func(ctx context.Context) error) (err error) {
 	return run(ctx)
 }
 
+// behindPatience is how long nodes may be behind before the log tells.
+const behindPatience = 2 * time.Minute
+
 // report tells the log when advancing begins to fail, fails differently, or works
-// again, rather than at every scrape.
+// again, rather than at every scrape. Nodes that take turns behind one address are not
+// worth a line: the next one is ahead.
 func (c *Collector) report(err error) {
-	before := c.self.attempted(err)
+	c.self.attempted(err)
+	var behind *behindError
+	text := ""
 	switch {
-	case err == nil && before != "":
-		c.cfg.Logger.Info("Reached the head of the chain again")
-	case err != nil && err.Error() != before && !errors.Is(err, context.Canceled):
-		c.cfg.Logger.Warn("Could not advance to the head of the chain; scrapes show the last whole snapshot", "err", err)
+	case errors.Is(err, context.Canceled):
+		return
+	case errors.As(err, &behind):
+		if at, _ := c.self.confirmed(); c.cfg.Now().Sub(at) <= behindPatience {
+			return
+		}
+		text = "behind" // the slots in the error differ each time
+	case err != nil:
+		text = err.Error()
 	}
+	if text == c.told {
+		return
+	}
+	c.told = text
+	if err == nil {
+		c.cfg.Logger.Info("Reached the head of the chain again")
+		return
+	}
+	c.cfg.Logger.Warn("Could not advance to the head of the chain; scrapes show the last whole snapshot", "err", err)
 }

@@ -51,16 +51,14 @@ func (m *selfMetrics) step(name string, run func() error) error {
 	return err
 }
 
-// attempted keeps why the last advance failed, for readiness, and returns why the
-// one before did; empty when it did not.
-func (m *selfMetrics) attempted(err error) (before string) {
+// attempted keeps why the last advance failed, for readiness; empty when it did not.
+func (m *selfMetrics) attempted(err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	before, m.err = m.err, ""
+	m.err = ""
 	if err != nil {
 		m.err = err.Error()
 	}
-	return before
 }
 
 func (m *selfMetrics) lastError() string {

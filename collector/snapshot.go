@@ -286,7 +286,11 @@ func (st *state) followUnsettled(s *snapshot) {
 			s.live = false
 			return
 		}
-		links, _ := st.spine.blocks(st.spec.FirstSlot(e), st.spec.LastSlot(e))
+		links, whole := st.spine.blocks(st.spec.FirstSlot(e), st.spec.LastSlot(e))
+		if !whole {
+			s.live = false
+			return
+		}
 		in := st.outcomeInput(e, links, nil)
 		if in.Check(st.spec, e) != nil {
 			s.live = false
