@@ -165,21 +165,30 @@ func (st *state) follow(ctx context.Context, c *Collector, head beacon.Header, b
 			}
 			break
 		}
-		b, err := c.cfg.Source.BlockByRoot(ctx, at)
-		if err != nil {
-			return fmt.Errorf("reading block 0x%x: %w", at[:8], err)
+		// A walk that was too long for its time goes on where it ended.
+		b, kept := c.blocks.Peek(at)
+		if !kept {
+			var err error
+			if b, err = c.cfg.Source.BlockByRoot(ctx, at); err != nil {
+				return fmt.Errorf("reading block 0x%x: %w", at[:8], err)
+			}
 		}
 		switch n := len(walked); {
 		case n == 0 && b.Slot != head.Slot:
+			c.blocks.Drop(at)
 			return fmt.Errorf("block 0x%x is of slot %d, its header said %d; the node is not to be trusted", at[:8], b.Slot, head.Slot)
 		case n > 0 && b.Slot >= walked[n-1].slot:
+			c.blocks.Drop(at)
+			c.blocks.Drop(walked[n-1].root)
 			return fmt.Errorf("block 0x%x of slot %d is named as the parent of slot %d; the node is not to be trusted", at[:8], b.Slot, walked[n-1].slot)
 		}
 		if b.Slot == 0 { // genesis: no duty, no proposer
 			st.spine = spine{floor: 0}
 			break
 		}
-		c.blocks.Put(at, b)
+		if !kept {
+			c.blocks.Put(at, b)
+		}
 		walked = append(walked, newLink(at, b))
 		at = b.ParentRoot
 	}
@@ -227,6 +236,14 @@ func (st *state) invalidate(changed duty.Slot) {
 			d.proposers = nil
 		}
 	}
+	for period := range st.seats {
+		// A sync committee is decided when the period before it begins (Altair beacon-chain.md,
+		// process_sync_committee_updates), the first two at genesis.
+		if period >= 2 && changed <= st.spec.LastSlot(duty.Epoch((period-1)*st.spec.EpochsPerSyncCommitteePeriod)-1) {
+			delete(st.seats, period)
+		}
+	}
+	st.nextSeatsAsked = 0
 }
 
 // readRoster reads the watched validators' records, once an epoch, from the state
@@ -319,7 +336,9 @@ func (st *state) readDuties(ctx context.Context, c *Collector, read *bool) error
 	// The next epoch only tells when the next duty is: without it, that is unknown.
 	next, err := st.ensureCommittees(ctx, c, head+1, read)
 	if err == nil && next.tally == nil {
-		next.tally, err = duty.NewTally(st.spec, next.committees, st.roster.watch)
+		if next.tally, err = duty.NewTally(st.spec, next.committees, st.roster.watch); err != nil {
+			delete(st.duties, head+1)
+		}
 	}
 	if err == nil && head >= st.spec.FuluForkEpoch {
 		// The proposers of the next epoch are final only since EIP-7917.
@@ -420,7 +439,7 @@ func (st *state) ensureTally(ctx context.Context, c *Collector, epoch duty.Epoch
 	if d.tally == nil || (begin == 0 && d.tallied != (duty.Root{})) {
 		var err error
 		if d.tally, err = duty.NewTally(st.spec, d.committees, st.roster.watch); err != nil {
-			return fmt.Errorf("accounting epoch %d: %w", epoch, err)
+			return st.disbelieve(c, epoch, nil, err)
 		}
 		d.tallied, begin = duty.Root{}, 0
 	}
@@ -429,13 +448,36 @@ func (st *state) ensureTally(ctx context.Context, c *Collector, epoch duty.Epoch
 			return err
 		}
 	}
-	for _, l := range links[begin:] {
+	for i, l := range links[begin:] {
 		if err := d.tally.Add(l.body, &st.spine); err != nil {
-			return fmt.Errorf("accounting epoch %d: %w", epoch, err)
+			return st.disbelieve(c, epoch, links[begin+i:begin+i+1], err)
 		}
 		d.tallied = l.root
 	}
 	return nil
+}
+
+// misfitError says that what nodes answered about an epoch does not fit together.
+type misfitError struct {
+	epoch duty.Epoch
+	error
+}
+
+func (e *misfitError) Error() string {
+	return fmt.Sprintf("accounting epoch %d: %v; what it needs is read again", e.epoch, e.error)
+}
+
+func (e *misfitError) Unwrap() error { return e.error }
+
+// disbelieve forgets an epoch's duties and these blocks' bodies, of which at least one is
+// wrong, so that they are asked for again: a node that answered wrong once may do better.
+func (st *state) disbelieve(c *Collector, epoch duty.Epoch, links []link, err error) error {
+	delete(st.duties, epoch)
+	for i := range links {
+		c.blocks.Drop(links[i].root)
+		links[i].body = nil
+	}
+	return &misfitError{epoch, err}
 }
 
 func (st *state) readFinality(ctx context.Context, c *Collector, read *bool) error {
@@ -474,6 +516,8 @@ func (c *Collector) confirmCanonical(ctx context.Context) error {
 	}
 	// Whatever was read may be of another fork.
 	st.roster, st.finality = nil, finality{}
+	clear(st.seats)
+	st.nextSeatsAsked = 0
 	delete(st.anchors, st.headEpoch())
 	for e := st.unsettled(); e <= st.headEpoch()+1; e++ {
 		delete(st.duties, e)
@@ -482,7 +526,7 @@ func (c *Collector) confirmCanonical(ctx context.Context) error {
 }
 
 // settle accounts every epoch that has just settled, from the tallies that followed
-// it live.
+// it live. One that cannot be accounted from them does not hold up the head.
 func (st *state) settle(ctx context.Context, c *Collector) error {
 	newest, ok := duty.SettledEpoch(st.spec, st.spine.Head())
 	if !ok {
@@ -495,7 +539,14 @@ func (st *state) settle(ctx context.Context, c *Collector) error {
 		if _, done := st.valid(e); done {
 			continue
 		}
-		if err := st.account(ctx, c, e); err != nil && !errors.Is(err, beacon.ErrUnavailable) {
+		err := st.account(ctx, c, e)
+		var misfit *misfitError
+		switch {
+		case errors.As(err, &misfit):
+			// What it was accounted from is forgotten, so the window lacks this epoch until
+			// refillStep, which is next, has read it back.
+			c.cfg.Logger.Warn("A settled epoch could not be accounted from what was read live", "epoch", e, "err", err)
+		case err != nil && !errors.Is(err, beacon.ErrUnavailable):
 			return err
 		}
 	}

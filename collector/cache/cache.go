@@ -50,6 +50,27 @@ func (c *Cache[K, V]) Get(key K) (value V, ok bool) {
 	return element.Value.(*entry[K, V]).value, true
 }
 
+// Peek is Get, but counts neither as a hit nor as a miss: for who does not expect to find.
+func (c *Cache[K, V]) Peek(key K) (value V, ok bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	element, ok := c.entries[key]
+	if !ok {
+		return value, false
+	}
+	c.recent.MoveToFront(element)
+	return element.Value.(*entry[K, V]).value, true
+}
+
+// Drop forgets the value under key.
+func (c *Cache[K, V]) Drop(key K) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if element, ok := c.entries[key]; ok {
+		c.remove(element)
+	}
+}
+
 // Put stores value under key, and drops the least recently used entries until the
 // bound holds again. A value larger than the whole bound is not stored.
 func (c *Cache[K, V]) Put(key K, value V) {

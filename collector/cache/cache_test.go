@@ -55,6 +55,22 @@ func TestPutAgainReplaces(t *testing.T) {
 	}
 }
 
+func TestPeekIsNotCountedAndDropForgets(t *testing.T) {
+	c := cache.New[int]("blocks", 100, func(string) int64 { return 10 })
+	c.Put(1, "one")
+	if v, ok := c.Peek(1); !ok || v != "one" {
+		t.Errorf("peek: %q, %v", v, ok)
+	}
+	c.Drop(1)
+	c.Drop(2)
+	if _, ok := c.Peek(1); ok {
+		t.Error("what was dropped is still there")
+	}
+	if s := c.Stats(); s.Hits != 0 || s.Misses != 0 || s.Entries != 0 || s.Bytes != 0 || s.Evictions != 0 {
+		t.Errorf("stats %+v", s)
+	}
+}
+
 func TestTooLargeIsNotStored(t *testing.T) {
 	c := newTexts(4)
 	c.Put(1, "one")

@@ -1,0 +1,178 @@
+package collector
+
+import (
+	"bytes"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/ethereum-validator-monitor/validator-monitor/collector/duty"
+	"github.com/ethereum-validator-monitor/validator-monitor/internal/chainsim"
+)
+
+// lying puts a node before sim's that gives some requests to another node. It returns the
+// node's address.
+func lying(t *testing.T, sim *simulation, other http.Handler, lies func(*http.Request) bool) string {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if lies(r) {
+			other.ServeHTTP(w, r)
+			return
+		}
+		sim.node.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+// Committees that do not fit the blocks are asked for again, live and when the epoch
+// settles: a node that was wrong once holds nothing up for good.
+func TestWrongCommitteesAreAskedForAgain(t *testing.T) {
+	sim := simulate(t, quiet(64))
+	// Its committees have other sizes.
+	other := simulate(t, quiet(48))
+	other.to(200)
+	var wrong atomic.Bool
+	lies := 0
+	url := lying(t, sim, other.node, func(r *http.Request) bool {
+		lie := wrong.Load() && strings.HasSuffix(r.URL.Path, "/committees") && r.URL.Query().Get("epoch") == "14"
+		if lie {
+			lies++
+		}
+		return lie
+	})
+	c := sim.collector(testOptions{urls: []string{url}, validators: []string{"3"}, window: fourEpochs, logger: slog.New(slog.DiscardHandler)})
+	sim.to(100)
+	samples(t, c)
+	wrong.Store(true)
+	failed := 0
+	for slot := duty.Slot(101); slot <= 135; slot++ {
+		sim.to(slot)
+		samples(t, c)
+		if c.self.lastError() != "" {
+			failed++
+		}
+		if slot >= 114 {
+			wrong.Store(false)
+		}
+	}
+	if lies == 0 || failed == 0 {
+		t.Fatalf("%d lies, %d failures: the node was not wrong", lies, failed)
+	}
+	fresh := sim.collector(testOptions{validators: []string{"3"}, window: fourEpochs})
+	if got, want := chainTextOf(t, c), chainTextOf(t, fresh); got != want {
+		t.Errorf("differs from a replica that was told the truth: %s\n%s", c.self.lastError(), firstDifference(got, want))
+	}
+}
+
+// So is a block whose body does not fit, here that of another slot.
+func TestAWrongBlockIsAskedForAgain(t *testing.T) {
+	sim := simulate(t, quiet(64))
+	c := sim.collector(testOptions{validators: []string{"3"}, window: fourEpochs, logger: slog.New(slog.DiscardHandler)})
+	sim.to(100)
+	samples(t, c)
+	// The body of slot 97 comes to be one that attests to itself.
+	tip := slices.IndexFunc(c.state.spine.links, func(l link) bool { return l.slot == 97 })
+	l := &c.state.spine.links[tip]
+	body := *l.body
+	body.Attestations = slices.Clone(body.Attestations)
+	body.Attestations[0].Slot = 97
+	l.body = &body
+	c.blocks.Put(l.root, l.body)
+	for _, d := range c.state.duties {
+		d.tally, d.tallied = nil, duty.Root{}
+	}
+	sim.to(101)
+	samples(t, c)
+	if why := c.self.lastError(); !strings.Contains(why, "is read again") {
+		t.Fatalf("the last error is %q", why)
+	}
+	fresh := sim.collector(testOptions{validators: []string{"3"}, window: fourEpochs})
+	if got, want := chainTextOf(t, c), chainTextOf(t, fresh); got != want {
+		t.Errorf("differs from a replica that was told the truth: %s\n%s", c.self.lastError(), firstDifference(got, want))
+	}
+}
+
+// An epoch that cannot be accounted from what was read live does not hold up the head,
+// and is read back.
+func TestAnEpochThatDoesNotFitHoldsUpNothing(t *testing.T) {
+	sim := simulate(t, quiet(64))
+	var log bytes.Buffer
+	c := sim.collector(testOptions{validators: []string{"3"}, window: fourEpochs, logger: slog.New(slog.NewTextHandler(&log, nil))})
+	sim.to(97)
+	samples(t, c)
+	// The last block that counts for epoch 10 comes to be one that attests to itself.
+	l := &c.state.spine.links[len(c.state.spine.links)-1]
+	for l.slot > 95 {
+		l = &c.state.spine.links[c.state.spine.from(l.slot)-1]
+	}
+	body := *l.body
+	body.Attestations = slices.Clone(body.Attestations)
+	body.Attestations[0].Slot, body.Attestations[0].TargetEpoch = 95, 10
+	l.body = &body
+	c.blocks.Put(l.root, l.body)
+	d := c.state.duties[10]
+	d.tally, d.tallied = nil, duty.Root{}
+	sim.to(98) // epoch 10 settles
+	got := chainTextOf(t, c)
+	if why := c.self.lastError(); why != "" {
+		t.Errorf("the head is held up: %s", why)
+	}
+	if !strings.Contains(log.String(), "could not be accounted") {
+		t.Errorf("the log does not tell:\n%s", log.String())
+	}
+	fresh := sim.collector(testOptions{validators: []string{"3"}, window: fourEpochs})
+	if want := chainTextOf(t, fresh); got != want {
+		t.Errorf("differs from a replica that was told the truth:\n%s", firstDifference(got, want))
+	}
+}
+
+// A reorg that reaches over the block that decides a sync committee has it read again.
+func TestADeepReorgForgetsTheSyncCommitteesItDecides(t *testing.T) {
+	sim := simulate(t, quiet(64))
+	spec := sim.chain.Spec()
+	perPeriod := duty.Slot(spec.EpochsPerSyncCommitteePeriod * spec.SlotsPerEpoch)
+	st := newState()
+	st.spec, st.nextSeatsAsked = spec, 7
+	for period := range uint64(6) {
+		st.seats[period] = []duty.ValidatorIndex{}
+	}
+	st.invalidate(3*perPeriod - 1) // the last block before period 3, which decides period 4
+	for period := range uint64(6) {
+		if kept := st.seats[period] != nil; kept != (period < 4) {
+			t.Errorf("the committee of period %d is kept: %v", period, kept)
+		}
+	}
+	if st.nextSeatsAsked == 7 {
+		t.Error("the next committee is not asked for again in this epoch")
+	}
+	st.invalidate(0)
+	if len(st.seats) != 2 {
+		t.Errorf("%d committees kept, want those of genesis", len(st.seats))
+	}
+}
+
+// A walk from the head that ends early goes on where it ended: on a slow link its time is
+// not enough for three epochs of blocks.
+func TestAWalkThatEndedEarlyGoesOn(t *testing.T) {
+	sim := simulate(t, quiet(64))
+	sim.to(100)
+	sim.node.Set(chainsim.NodeOptions{Only: []string{"blocks"}, FailStatus: 503, FailRatio: 1. / 6})
+	c := sim.collector(testOptions{validators: []string{"3"}, window: fourEpochs, logger: slog.New(slog.DiscardHandler)})
+	for range 6 {
+		samples(t, c)
+		if c.snapshot.Load() != nil {
+			break
+		}
+	}
+	if c.snapshot.Load() == nil {
+		t.Errorf("no snapshot after six scrapes: %s", c.self.lastError())
+	}
+	if s := c.blocks.Stats(); s.Misses > 0 {
+		t.Errorf("%d misses of the cache, which tell that it is too small", s.Misses)
+	}
+}
