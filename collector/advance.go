@@ -271,7 +271,7 @@ func (st *state) readRoster(ctx context.Context, c *Collector, read *bool) error
 	next := newRoster(st.spec.Network, list, records, st.roster)
 	if st.roster == nil || st.rosterKey.generation != generation {
 		// A new list may ask for validators that older epochs do not cover: look again.
-		st.wall = nil
+		st.lookAgain()
 		c.cfg.Logger.Info("Watching validators", "known", next.watch.Len(), "unknown_to_the_chain", len(next.unknown), "groups", len(next.groups)-1)
 	}
 	if !next.sameWatch(st.roster) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -19,8 +20,18 @@ const (
 	streakEpochs = 8
 	// wallRetry is the time after which epochs that no node served are asked for again.
 	wallRetry = 10 * time.Minute
+	// refusalTimes and refusalAge are how often, and for how long, all nodes must have
+	// refused an epoch before counters start without it.
+	refusalTimes = 3
+	refusalAge   = time.Minute
 	// parallelBlocks bounds the blocks read at once.
 	parallelBlocks = 8
+	// slowFor is how long nothing is read in parallel once a node has limited it.
+	// leastPause is the wait where the node names none, limitPatience what the waits of
+	// one step may add up to: the head wants to be looked at, too.
+	slowFor       = 10 * time.Minute
+	leastPause    = 500 * time.Millisecond
+	limitPatience = 8 * time.Second
 	// rewardTries bounds the tries for one epoch's rewards, which some clients never serve.
 	rewardTries = 3
 )
@@ -60,25 +71,21 @@ func (st *state) refillStep(ctx context.Context, c *Collector) (more bool, err e
 	if st.spine.empty() || st.roster == nil {
 		return false, nil
 	}
-	missing, found := st.missing(c)
-	if found {
+	if missing, found := st.missing(c); found && !c.cfg.Now().Before(st.leaveUntil) {
 		err := c.self.step("window", func() error { return st.account(ctx, c, missing) })
+		again := true
 		switch {
 		case errors.Is(err, beacon.ErrUnavailable):
-			st.wall, st.wallAt, st.unpublished = &missing, c.cfg.Now(), true
-			st.accounted++
-			c.cfg.Logger.Warn("No node serves this past epoch; counters start after it", "epoch", missing, "err", err, "retry_in", wallRetry)
+			again = st.refused(c, missing, err)
 		case err != nil:
 			return false, err
 		default:
-			if st.wall != nil && missing <= *st.wall {
-				st.wall = before(missing)
-			}
+			st.given(missing)
 			// The next older epoch needs the blocks of this one, and no newer ones.
 			st.spine.dropBodies(st.spec.FirstSlot(missing+1), st.spec.FirstSlot(st.unsettled()))
 			delete(st.duties, missing)
 		}
-		if _, found = st.missing(c); found {
+		if _, found = st.missing(c); found && again {
 			return true, nil
 		}
 	}
@@ -90,6 +97,89 @@ func (st *state) refillStep(ctx context.Context, c *Collector) (more bool, err e
 	return false, nil
 }
 
+// refusals are the answers, since the first one, that no node has an epoch.
+type refusals struct {
+	epoch duty.Epoch
+	since time.Time
+	times int
+}
+
+// uncovered are the accounted epochs, up to upTo, that no node gave again for the
+// validators that this crew has and the one before had not, asked for last at at.
+type uncovered struct {
+	crew *crew
+	upTo duty.Epoch
+	at   time.Time
+}
+
+// refused notes that no node has epoch; final tells whether to go on without it. It
+// takes several refusals: some clients answer whatever goes wrong with a status that
+// others have for what they do not keep, and counters that have once been shown from
+// a later epoch on cannot take in an earlier one any more.
+func (st *state) refused(c *Collector, epoch duty.Epoch, err error) (final bool) {
+	now := c.cfg.Now()
+	_, accounted := st.valid(epoch)
+	if accounted && (st.uncovered.crew != st.roster.crew || epoch > st.uncovered.upTo) ||
+		!accounted && (st.wall == nil || epoch > *st.wall) {
+		if st.refusals.times == 0 || st.refusals.epoch != epoch {
+			st.refusals = refusals{epoch: epoch, since: now}
+			c.cfg.Logger.Info("No node gave this past epoch; asking again before going on without it", "epoch", epoch, "err", err)
+		}
+		st.refusals.times++
+		if st.refusals.times < refusalTimes || now.Sub(st.refusals.since) < refusalAge {
+			return false
+		}
+	}
+	st.refusals = refusals{}
+	if accounted {
+		// It stays what it is for those who were watched when it was accounted.
+		st.uncovered = uncovered{st.roster.crew, epoch, now}
+		c.cfg.Logger.Warn("No node serves this past epoch; validators added to the watch list have counters from the next window on",
+			"epoch", epoch, "err", err, "retry_in", wallRetry)
+		return true
+	}
+	st.wall, st.wallAt, st.unpublished = &epoch, now, true
+	st.accounted++
+	c.cfg.Logger.Warn("No node serves this past epoch; counters start after it", "epoch", epoch, "err", err, "retry_in", wallRetry)
+	return true
+}
+
+// given notes that epoch is accounted for every watched validator.
+func (st *state) given(epoch duty.Epoch) {
+	st.refusals = refusals{}
+	if st.wall != nil && epoch <= *st.wall {
+		st.wall = before(epoch)
+	}
+	if st.uncovered.crew != nil && epoch <= st.uncovered.upTo {
+		if older := before(epoch); older != nil {
+			st.uncovered.upTo = *older
+		} else {
+			st.uncovered = uncovered{}
+		}
+	}
+}
+
+// lookAgain has the epochs that no node gave asked for at once.
+func (st *state) lookAgain() { st.wallAt, st.uncovered = time.Time{}, uncovered{} }
+
+// counted names the epochs that counters were last shown from.
+type counted struct{ anchor, first duty.Epoch }
+
+// firstEpoch returns the epoch that the counters of the window at anchor start from:
+// its first one, or the one after a wall. Once they were shown from an epoch on they
+// never start earlier, also when a node gives more: Prometheus would see the rest of
+// the window as new events, those before a restart a second time.
+func (st *state) firstEpoch(anchor duty.Epoch) duty.Epoch {
+	first := anchor
+	if st.wall != nil && *st.wall >= anchor {
+		first = *st.wall + 1
+	}
+	if st.counted.anchor == anchor {
+		first = max(first, st.counted.first)
+	}
+	return first
+}
+
 // missing returns the newest epoch that is needed and not accounted for every
 // watched validator, and updates the progress that readiness tells.
 func (st *state) missing(c *Collector) (epoch duty.Epoch, found bool) {
@@ -97,14 +187,16 @@ func (st *state) missing(c *Collector) (epoch duty.Epoch, found bool) {
 	if !ok {
 		return 0, false
 	}
-	if st.wall != nil && *st.wall >= lowest && c.cfg.Now().Sub(st.wallAt) <= wallRetry {
+	recently := func(at time.Time) bool { return c.cfg.Now().Sub(at) <= wallRetry }
+	if st.wall != nil && *st.wall >= lowest && recently(st.wallAt) {
 		lowest = *st.wall + 1
 	}
+	uncovered := st.uncovered.crew == st.roster.crew && recently(st.uncovered.at)
 	newest := st.unsettled() - 1
 	done := 0
 	for e := newest; e >= lowest && e <= newest; e-- {
 		s, valid := st.valid(e)
-		if valid && s.coversAll(st.roster) {
+		if valid && (s.coversAll(st.roster) || uncovered && e <= st.uncovered.upTo) {
 			done++
 		} else if !found {
 			epoch, found = e, true
@@ -191,36 +283,60 @@ func (st *state) groupTotals(outcome *duty.EpochOutcome, a *anchor) map[groupKey
 	return groups
 }
 
+// oldBlocks are what nodes answered for the slots before child, kept until all slots
+// of the epoch are answered and can be linked.
+type oldBlocks struct {
+	child   duty.Root
+	answers map[duty.Slot]slotAnswer
+}
+
+// slotAnswer is a block and the node that has it at its slot; nil for an empty slot.
+type slotAnswer struct {
+	block *duty.Block
+	node  string
+}
+
 // ensureBlocks extends the spine down to slot first.
 func (st *state) ensureBlocks(ctx context.Context, c *Collector, first duty.Slot) error {
 	if st.spine.floor <= first {
 		return nil
 	}
-	end := st.spine.floor
-	found := make([]*duty.Block, end-first)
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(parallelBlocks)
-	for i := range found {
-		slot := first + duty.Slot(i)
-		if slot == 0 {
-			continue // genesis is no block of a proposer
-		}
-		g.Go(func() error {
-			b, err := c.cfg.Source.BlockAtSlot(gctx, slot)
-			if err != nil {
-				return fmt.Errorf("reading the block of slot %d: %w", slot, err)
-			}
-			if b != nil && b.Slot != slot {
-				return fmt.Errorf("the node answered slot %d with the block of slot %d; it is not to be trusted", slot, b.Slot)
-			}
-			found[i] = b
-			return nil
-		})
+	if child := st.spine.links[0].root; st.old.child != child {
+		st.old = oldBlocks{child, map[duty.Slot]slotAnswer{}}
 	}
-	if err := g.Wait(); err != nil {
+	var wanted []duty.Slot
+	for slot := max(first, 1); slot < st.spine.floor; slot++ { // genesis is no block of a proposer
+		if _, answered := st.old.answers[slot]; !answered {
+			wanted = append(wanted, slot)
+		}
+	}
+	found := make([]*slotAnswer, len(wanted))
+	err := st.several(ctx, c, len(wanted), func(ctx context.Context, i int) error {
+		b, node, err := c.cfg.Source.BlockAtSlot(ctx, wanted[i])
+		if err != nil {
+			return fmt.Errorf("reading the block of slot %d: %w", wanted[i], err)
+		}
+		if b != nil && b.Slot != wanted[i] {
+			return fmt.Errorf("the node answered slot %d with the block of slot %d; it is not to be trusted", wanted[i], b.Slot)
+		}
+		found[i] = &slotAnswer{b, node}
+		return nil
+	})
+	for i, answer := range found {
+		if answer != nil {
+			st.old.answers[wanted[i]] = *answer
+		}
+	}
+	if err != nil {
 		return err
 	}
-	links, err := st.linkDown(ctx, c, first, slices.DeleteFunc(found, func(b *duty.Block) bool { return b == nil }))
+	var blocks []slotAnswer
+	for slot := max(first, 1); slot < st.spine.floor; slot++ {
+		if answer := st.old.answers[slot]; answer.block != nil {
+			blocks = append(blocks, answer)
+		}
+	}
+	links, err := st.linkDown(ctx, c, first, blocks)
 	if err != nil {
 		return err
 	}
@@ -228,70 +344,158 @@ func (st *state) ensureBlocks(ctx context.Context, c *Collector, first duty.Slot
 		c.blocks.Put(l.root, l.body)
 	}
 	st.spine.prepend(links, first)
+	st.old = oldBlocks{}
 	return nil
 }
 
-// linkDown gives blocks that were read by slot their roots: each is the parent that
-// its child names. Where slots between the two seem empty, the parent's header must
-// agree, for a node that does not have a block also answers 404.
-func (st *state) linkDown(ctx context.Context, c *Collector, first duty.Slot, blocks []*duty.Block) ([]link, error) {
+// linkDown gives blocks that were read by slot, oldest first, their roots: each is the
+// parent that its child names. A root proves nothing of a block that was read by slot:
+// a node that lacks a block says that the slot is empty, another one may be stuck on a
+// fork and give an orphan. So the parent's header decides, until a node has shown by
+// one block that it follows this chain: from there down its canonical chain is this
+// one, and only where slots seem empty the header must agree again.
+func (st *state) linkDown(ctx context.Context, c *Collector, first duty.Slot, blocks []slotAnswer) ([]link, error) {
 	childSlot, parent := st.spine.links[0].slot, st.spine.links[0].parent
+	lowest := max(first, 1)
+	proven := map[string]bool{}
 	var links []link // newest first
-	for n := len(blocks); ; {
-		var below duty.Slot // the newest slot below the child that was answered with a block
-		if n > 0 {
-			below = blocks[n-1].Slot
-		}
-		if below+1 < childSlot && max(first, 1) < childSlot {
-			header, err := c.cfg.Source.HeaderByRoot(ctx, parent)
-			if err != nil {
-				return nil, fmt.Errorf("confirming that the slots before %d are empty: %w", childSlot, err)
-			}
-			if header.Slot > below && header.Slot >= max(first, 1) {
-				b, err := c.cfg.Source.BlockByRoot(ctx, parent)
-				if err != nil {
-					return nil, fmt.Errorf("reading the block of slot %d, which was first said to be empty: %w", header.Slot, err)
-				}
-				links = append(links, newLink(parent, b))
-				childSlot, parent = b.Slot, b.ParentRoot
-				continue
-			}
-			if n > 0 && header.Slot != below {
-				return nil, fmt.Errorf("the block of slot %d is not the parent of slot %d: the node's answers belong to different chains", below, childSlot)
-			}
-		}
-		if n == 0 {
-			slices.Reverse(links)
-			return links, nil
-		}
+	n := len(blocks)
+	take := func() {
 		n--
-		links = append(links, newLink(parent, blocks[n]))
-		childSlot, parent = blocks[n].Slot, blocks[n].ParentRoot
+		links = append(links, newLink(parent, blocks[n].block))
+		childSlot, parent = blocks[n].block.Slot, blocks[n].block.ParentRoot
+	}
+	for childSlot > lowest {
+		for n > 0 && blocks[n-1].block.Slot >= childSlot {
+			n-- // an orphan
+		}
+		if n > 0 && blocks[n-1].block.Slot+1 == childSlot && proven[blocks[n-1].node] {
+			take()
+			continue
+		}
+		header, err := c.cfg.Source.HeaderByRoot(ctx, parent)
+		if err != nil {
+			return nil, fmt.Errorf("confirming which block comes before slot %d: %w", childSlot, err)
+		}
+		if header.Slot >= childSlot {
+			return nil, fmt.Errorf("the parent of slot %d is said to be of slot %d; the node is not to be trusted", childSlot, header.Slot)
+		}
+		if header.Slot < lowest {
+			break
+		}
+		if n > 0 && blocks[n-1].block.Slot == header.Slot && blocks[n-1].block.ParentRoot == header.ParentRoot {
+			proven[blocks[n-1].node] = true
+			take()
+			continue
+		}
+		b, err := c.cfg.Source.BlockByRoot(ctx, parent)
+		if err != nil {
+			return nil, fmt.Errorf("reading the block of slot %d, for which none or another one was given: %w", header.Slot, err)
+		}
+		if b.Slot != header.Slot {
+			return nil, fmt.Errorf("block 0x%x is of slot %d, its header said %d; the node is not to be trusted", parent[:8], b.Slot, header.Slot)
+		}
+		links = append(links, newLink(parent, b))
+		childSlot, parent = b.Slot, b.ParentRoot
+	}
+	slices.Reverse(links)
+	return links, nil
+}
+
+// several calls read for 0 to n-1, parallelBlocks of them at once. Where a node limits
+// how often it may be asked, it goes on with one at a time and waits as the node says,
+// now and for as long as slowFor: bursts would only be refused again.
+func (st *state) several(ctx context.Context, c *Collector, n int, read func(ctx context.Context, i int) error) error {
+	var mu sync.Mutex
+	var refused []int
+	var pause time.Duration
+	limited := false
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(parallelBlocks)
+	if !st.limitedAt.IsZero() && c.cfg.Now().Sub(st.limitedAt) < slowFor {
+		g.SetLimit(1)
+	}
+	for i := range n {
+		g.Go(func() error {
+			mu.Lock()
+			leave := limited
+			if leave {
+				refused = append(refused, i)
+			}
+			mu.Unlock()
+			if leave {
+				return nil
+			}
+			err := read(gctx, i)
+			after, busy := beacon.Limited(err)
+			if !busy {
+				return err
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			limited, pause, refused = true, max(pause, after), append(refused, i)
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil || !limited {
+		return err
+	}
+	st.limitedAt = c.cfg.Now()
+	for left := limitPatience; len(refused) > 0; {
+		if pause = max(pause, leastPause); limited {
+			if pause > left {
+				st.leaveUntil = c.cfg.Now().Add(min(pause, wallRetry))
+				return fmt.Errorf("a beacon node limits how often it may be asked: the rest is read in %s", min(pause, wallRetry))
+			}
+			if err := sleep(ctx, pause); err != nil {
+				return err
+			}
+			left -= pause
+		}
+		err := read(ctx, refused[0])
+		if pause, limited = beacon.Limited(err); limited {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		refused = refused[1:]
+	}
+	return nil
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 
 // ensureBodies gets the dropped bodies of canonical blocks again, by root.
 func (st *state) ensureBodies(ctx context.Context, c *Collector, links []link) error {
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(parallelBlocks)
+	var without []*link
 	for i := range links {
-		if links[i].body != nil {
-			continue
+		if links[i].body == nil {
+			without = append(without, &links[i])
 		}
-		g.Go(func() error {
-			b, kept := c.blocks.Get(links[i].root)
-			if !kept {
-				var err error
-				if b, err = c.cfg.Source.BlockByRoot(gctx, links[i].root); err != nil {
-					return fmt.Errorf("reading the block of slot %d again: %w", links[i].slot, err)
-				}
-				c.blocks.Put(links[i].root, b)
-			}
-			links[i].body = b
-			return nil
-		})
 	}
-	return g.Wait()
+	return st.several(ctx, c, len(without), func(ctx context.Context, i int) error {
+		l := without[i]
+		b, kept := c.blocks.Get(l.root)
+		if !kept {
+			var err error
+			if b, err = c.cfg.Source.BlockByRoot(ctx, l.root); err != nil {
+				return fmt.Errorf("reading the block of slot %d again: %w", l.slot, err)
+			}
+			c.blocks.Put(l.root, b)
+		}
+		l.body = b
+		return nil
+	})
 }
 
 // readRewards reads what the newest fully paid epoch earned the watched validators,

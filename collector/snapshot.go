@@ -156,10 +156,7 @@ func (st *state) shown(c *Collector, s *snapshot) (shown duty.Shown, known bool)
 
 // sumWindow adds up the epochs that the counters show.
 func (st *state) sumWindow(c *Collector, n *sums) {
-	n.firstEpoch = n.shown.Anchor
-	if st.wall != nil && *st.wall >= n.shown.Anchor {
-		n.firstEpoch = *st.wall + 1
-	}
+	n.firstEpoch = st.firstEpoch(n.shown.Anchor)
 	if n.firstEpoch > n.shown.Last {
 		return
 	}
@@ -169,6 +166,9 @@ func (st *state) sumWindow(c *Collector, n *sums) {
 		}
 	}
 	n.counters = true
+	if !n.shown.Zero {
+		st.counted = counted{n.shown.Anchor, n.firstEpoch}
+	}
 	a := st.anchors[n.shown.Anchor]
 	n.anchored = a != nil && a.exact(st.roster, n.shown.Anchor+duty.Epoch(c.cfg.Window.Epochs))
 	epochs := st.epochs(n.firstEpoch, n.shown.Last)

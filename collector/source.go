@@ -20,8 +20,9 @@ type Source interface {
 	// Canonical tells whether the node still counts the block to its canonical chain.
 	Canonical(ctx context.Context, root duty.Root) (bool, error)
 	BlockByRoot(ctx context.Context, root duty.Root) (*duty.Block, error)
-	// BlockAtSlot returns nil without error when the slot is empty.
-	BlockAtSlot(ctx context.Context, slot duty.Slot) (*duty.Block, error)
+	// BlockAtSlot also tells which node answered; it returns nil without error when the
+	// slot is empty.
+	BlockAtSlot(ctx context.Context, slot duty.Slot) (block *duty.Block, node string, err error)
 	Committees(ctx context.Context, epoch, head duty.Epoch) (*duty.Committees, error)
 	ProposerDuties(ctx context.Context, epoch duty.Epoch) ([]duty.ValidatorIndex, error)
 	SyncCommittee(ctx context.Context, state beacon.StateID, epoch duty.Epoch) ([]duty.ValidatorIndex, error)

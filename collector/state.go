@@ -21,9 +21,17 @@ type state struct {
 	settled map[duty.Epoch]*settledEpoch
 	// anchors by the first epoch of a window.
 	anchors map[duty.Epoch]*anchor
+	// old are answers for slots of the epoch that is being read back.
+	old oldBlocks
+	// limitedAt is when a node last limited how often it may be asked; past epochs are
+	// left alone until leaveUntil.
+	limitedAt, leaveUntil time.Time
 	// wall is the newest epoch that no node could give, asked for last at wallAt.
-	wall   *duty.Epoch
-	wallAt time.Time
+	wall      *duty.Epoch
+	wallAt    time.Time
+	refusals  refusals
+	uncovered uncovered
+	counted   counted
 	// unpublished: something was read that the snapshot of this head does not show yet.
 	unpublished bool
 	// accounted counts what changed the settled families: they are rebuilt when it moves.

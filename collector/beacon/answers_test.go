@@ -200,8 +200,8 @@ func TestBlockThatOneNodeLacksComesFromAnother(t *testing.T) {
 	if block, err := pool.BlockByRoot(patience(t), root); err != nil || block.Slot != 1200 {
 		t.Errorf("by root: %v, %v", block, err)
 	}
-	if block, err := pool.BlockAtSlot(patience(t), 1200); err != nil || block == nil || block.Slot != 1200 {
-		t.Errorf("by slot: %v, %v", block, err)
+	if block, from, err := pool.BlockAtSlot(patience(t), 1200); err != nil || block == nil || block.Slot != 1200 || from != other.URL {
+		t.Errorf("by slot: %v from %s, %v", block, from, err)
 	}
 	if header, err := pool.HeaderByRoot(patience(t), root); err != nil || header.Slot != 1200 || header.Root != root {
 		t.Errorf("header: %v, %v", header, err)
@@ -236,14 +236,14 @@ const emptySlot = 1272
 func TestEmptySlotIsNoBlockAndNoError(t *testing.T) {
 	one, other := newNode(t), newNode(t)
 	pool := newPool(t, beacon.Config{}, one, other)
-	if block, err := pool.BlockAtSlot(patience(t), emptySlot); block != nil || err != nil {
+	if block, _, err := pool.BlockAtSlot(patience(t), emptySlot); block != nil || err != nil {
 		t.Errorf("%v, %v", block, err)
 	}
 	if one.count("/blocks/1272") != 1 || other.count("/blocks/1272") != 1 {
 		t.Error("not every node was asked")
 	}
 	one.on("/blocks/", status(503)) // gives no answer, so it does not count
-	if block, err := pool.BlockAtSlot(patience(t), emptySlot); block != nil || err != nil {
+	if block, _, err := pool.BlockAtSlot(patience(t), emptySlot); block != nil || err != nil {
 		t.Errorf("%v, %v", block, err)
 	}
 }
@@ -253,13 +253,13 @@ func TestNodeThatIsBehindCannotCallASlotEmpty(t *testing.T) {
 	n := newNode(t)
 	n.SetHead(1190)
 	pool := newPool(t, beacon.Config{}, n)
-	if block, err := pool.BlockAtSlot(patience(t), 1200); err == nil {
+	if block, _, err := pool.BlockAtSlot(patience(t), 1200); err == nil {
 		t.Errorf("block %v and no error", block)
 	} else if errors.Is(err, beacon.ErrUnavailable) || !strings.Contains(err.Error(), "1190") {
 		t.Errorf("error %v", err)
 	}
 	ahead := newNode(t).on("/blocks/", status(503))
-	if block, err := newPool(t, beacon.Config{}, n, ahead).BlockAtSlot(patience(t), 1200); err == nil {
+	if block, _, err := newPool(t, beacon.Config{}, n, ahead).BlockAtSlot(patience(t), 1200); err == nil {
 		t.Errorf("block %v and no error", block)
 	}
 }
@@ -270,7 +270,7 @@ func TestBlockOfAnotherSlotIsRefused(t *testing.T) {
 		real.ServeHTTP(w, r)
 	})
 	pool := newPool(t, beacon.Config{}, sick, newNode(t))
-	if block, err := pool.BlockAtSlot(patience(t), 1200); err != nil || block.Slot != 1200 {
+	if block, _, err := pool.BlockAtSlot(patience(t), 1200); err != nil || block.Slot != 1200 {
 		t.Errorf("%v, %v", block, err)
 	}
 }
@@ -278,7 +278,7 @@ func TestBlockOfAnotherSlotIsRefused(t *testing.T) {
 func TestBlockInJSONComesFromTheNextNode(t *testing.T) {
 	sick := newNode(t).on("/blocks/", writeJSON(`{"version":"electra","data":{"message":{}}}`))
 	pool := newPool(t, beacon.Config{}, sick, newNode(t))
-	if block, err := pool.BlockAtSlot(patience(t), 1200); err != nil || block.Slot != 1200 {
+	if block, _, err := pool.BlockAtSlot(patience(t), 1200); err != nil || block.Slot != 1200 {
 		t.Errorf("%v, %v", block, err)
 	}
 }

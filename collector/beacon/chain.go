@@ -126,16 +126,17 @@ func (p *Pool) BlockByRoot(ctx context.Context, root duty.Root) (*duty.Block, er
 	return block, nil
 }
 
-// BlockAtSlot returns the block at slot in the best node's canonical chain, and nil
-// without an error when the slot is empty: every node that answers says there is
-// none, and its head is at or past the slot. A node that has dropped old blocks, or
-// has not filled them in yet, says the same, so check with the next block's parent.
-func (p *Pool) BlockAtSlot(ctx context.Context, slot duty.Slot) (*duty.Block, error) {
+// BlockAtSlot returns the block at slot in the canonical chain of the best node that
+// has one, and that node's endpoint; and nil without an error when the slot is empty:
+// every node that answers says there is none, and its head is at or past the slot. A
+// node that has dropped old blocks, or has not filled them in yet, says the same, and
+// then another one answers, which may be stuck on a fork. So check with the next
+// block's parent.
+func (p *Pool) BlockAtSlot(ctx context.Context, slot duty.Slot) (block *duty.Block, endpoint string, err error) {
 	spec, err := p.Spec(ctx)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	var block *duty.Block
 	err = p.ask(ctx, opBlock, fmt.Sprintf("the block at slot %d", slot), func(ctx context.Context, n *node, service *eth2http.Service) (bool, error) {
 		read, err := p.readBlock(ctx, n, spec, string(StateAt(slot)))
 		var status *statusError
@@ -148,17 +149,17 @@ func (p *Pool) BlockAtSlot(ctx context.Context, slot duty.Slot) (*duty.Block, er
 		if err == nil && read.Slot != slot {
 			err = fmt.Errorf("block of slot %d instead of %d", read.Slot, slot)
 		}
-		block = read
+		block, endpoint = read, n.endpoint
 		return true, err
 	})
 	var failed *operationError
 	if errors.As(err, &failed) && failed.cause == nil && failed.unavailable() > 0 {
-		return nil, nil
+		return nil, "", nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	return block, nil
+	return block, endpoint, nil
 }
 
 // reached returns an error when the node's head is before slot: it cannot tell

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	client "github.com/attestantio/go-eth2-client"
 	"github.com/attestantio/go-eth2-client/api"
@@ -50,6 +51,7 @@ func (r reason) String() string {
 type statusError struct {
 	status  int
 	message string
+	after   time.Duration // its Retry-After, where that is in seconds
 }
 
 func (e *statusError) Error() string {
@@ -83,7 +85,10 @@ type failure struct {
 	endpoint    string
 	reason      reason
 	unavailable bool
-	detail      string
+	// limited: the node wants to be asked less often, and not before the time after.
+	limited bool
+	after   time.Duration
+	detail  string
 }
 
 func (f *failure) String() string { return f.endpoint + " " + f.detail }
@@ -101,7 +106,7 @@ func newFailure(n *node, op operation, err error) *failure {
 		netErr    net.Error
 	)
 	if errors.As(err, &library) {
-		err = &statusError{library.StatusCode, string(library.Data)}
+		err = &statusError{status: library.StatusCode, message: string(library.Data)}
 	}
 	switch {
 	case errors.Is(err, errOtherNetwork):
@@ -115,6 +120,7 @@ func newFailure(n *node, op operation, err error) *failure {
 	case errors.As(err, &status):
 		f.reason, f.detail = reasonStatus, status.Error()
 		f.unavailable = op.unavailable(status.status)
+		f.limited, f.after = status.status == http.StatusTooManyRequests, status.after
 	case errors.As(err, &body):
 		f.reason, f.detail = reasonBody, "broke off its answer: "+body.Error()
 	case errors.As(err, &transport):
@@ -216,4 +222,19 @@ func (e *operationError) unavailable() (count int) {
 		}
 	}
 	return count
+}
+
+// Limited tells whether an operation failed because a node limits how often it may be
+// asked, and how long that node wants to be left alone: 0 when it does not say.
+func Limited(err error) (after time.Duration, limited bool) {
+	var failed *operationError
+	if !errors.As(err, &failed) || failed.cause != nil {
+		return 0, false
+	}
+	for _, f := range failed.failures {
+		if f.limited {
+			after, limited = max(after, f.after), true
+		}
+	}
+	return after, limited
 }

@@ -33,7 +33,7 @@ var operations = []struct {
 		return err
 	}},
 	{"block", "/blocks/", func(ctx context.Context, p *beacon.Pool) error {
-		block, err := p.BlockAtSlot(ctx, 1200)
+		block, _, err := p.BlockAtSlot(ctx, 1200)
 		if err == nil && (block == nil || block.Slot != 1200) {
 			err = errors.New("no block")
 		}
@@ -254,7 +254,7 @@ func TestRepeatedRequestsKeepToTheBudget(t *testing.T) {
 	})
 	const calls = 200
 	for range calls {
-		if _, err := pool.BlockAtSlot(patience(t), 1200); err == nil {
+		if _, _, err := pool.BlockAtSlot(patience(t), 1200); err == nil {
 			t.Fatal("no error")
 		}
 	}

@@ -96,7 +96,7 @@ func TestHealthierNodeIsAskedFirst(t *testing.T) {
 		if head, err := pool.Head(patience(t)); err != nil || head.Slot != recordedHead {
 			t.Errorf("%s: %v, %v", name, head, err)
 		}
-		if _, err := pool.BlockAtSlot(patience(t), 1200); err != nil {
+		if _, _, err := pool.BlockAtSlot(patience(t), 1200); err != nil {
 			t.Error(err)
 		}
 		if sick.count("/headers/")+sick.count("/blocks/") > 0 {
@@ -110,7 +110,7 @@ func TestSmallLagDoesNotChangeTheNode(t *testing.T) {
 	second := newNode(t).on("/node/syncing", syncing(recordedHead, `,"el_offline":false`))
 	pool := newPool(t, beacon.Config{}, first, second)
 	pool.Probe(patience(t))
-	if _, err := pool.BlockAtSlot(patience(t), 1200); err != nil || second.count("/blocks/") > 0 {
+	if _, _, err := pool.BlockAtSlot(patience(t), 1200); err != nil || second.count("/blocks/") > 0 {
 		t.Errorf("%v, or another node for a slot or two", err)
 	}
 }
@@ -189,7 +189,7 @@ func TestNodeOnAnotherNetworkIsRefused(t *testing.T) {
 	foreign.heal()
 	pool.Probe(patience(t))
 	home.on("/blocks/", status(503))
-	if _, err := pool.BlockAtSlot(patience(t), 1150); err == nil {
+	if _, _, err := pool.BlockAtSlot(patience(t), 1150); err == nil {
 		t.Error("asked again without a look at its genesis") // identity is believed for an hour
 	}
 }
@@ -206,7 +206,7 @@ func TestOnlyNodesOfOtherNetworksAreNoNodes(t *testing.T) {
 	pool.Probe(patience(t))
 	home.heal()
 	home.on("/beacon/genesis", replace("0x83431ec7", "0x11111111"))
-	if _, err := pool.BlockAtSlot(patience(t), 1200); !errors.Is(err, beacon.ErrNoNode) {
+	if _, _, err := pool.BlockAtSlot(patience(t), 1200); !errors.Is(err, beacon.ErrNoNode) {
 		t.Errorf("error %v", err)
 	}
 	home.heal()
@@ -214,7 +214,7 @@ func TestOnlyNodesOfOtherNetworksAreNoNodes(t *testing.T) {
 	pool.Probe(patience(t))
 	home.heal()
 	pool.Probe(patience(t))
-	if _, err := pool.BlockAtSlot(patience(t), 1200); err != nil {
+	if _, _, err := pool.BlockAtSlot(patience(t), 1200); err != nil {
 		t.Errorf("the right node is back: %v", err)
 	}
 }
@@ -363,7 +363,7 @@ func TestLabelsDoNotGrowWithTheChain(t *testing.T) {
 		at := duty.Slot(1090 + 4*i)
 		epoch := duty.Epoch(at / 32)
 		// Errors or not, they are other paths.
-		_, _ = pool.BlockAtSlot(patience(t), at)
+		_, _, _ = pool.BlockAtSlot(patience(t), at)
 		_, _ = pool.ProposerDuties(patience(t), epoch)
 		_, _ = pool.Committees(patience(t), epoch, epoch)
 		_, _ = pool.Finality(patience(t), beacon.StateAt(at))

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -206,7 +207,8 @@ func (n *node) do(ctx context.Context, method, path, accept string, body []byte,
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		message, _ := io.ReadAll(io.LimitReader(resp.Body, 1024))
-		return &statusError{resp.StatusCode, string(message)}
+		after, _ := strconv.ParseUint(resp.Header.Get("Retry-After"), 10, 16)
+		return &statusError{resp.StatusCode, string(message), time.Duration(after) * time.Second}
 	}
 	return read(resp)
 }
