@@ -49,7 +49,7 @@ build: ## bin/validator-exporter, bin/validator-mixin, bin/validator-rollup
 	$(GO_BUILD) -o $(BIN)/ ./cmd/...
 
 .PHONY: run
-run: build ## the exporter on a simulated chain, or on BEACON_URL=… with VALIDATORS=1,2,0x…
+run: build ## the exporter on a simulated chain, or on BEACON_URL=… with VALIDATORS=1,2,0x…; at LISTEN=127.0.0.1:8080
 	go build -o $(BIN)/ ./internal/chainsim/cmd/chainsim
 	@scripts/run.sh
 
