@@ -253,8 +253,8 @@ func configReloadFailed(c mixin.Config) Alert {
 		Action: "Correct the watch list: the exporter's log names the line.",
 		Runbook: Runbook{
 			Meaning: `
-The file of «--validators.config», or one that it names, changed and could not be loaded. The exporter goes on with the list
-that it had. One exporter is enough.`,
+The file of «--validators.config», or one that it names, changed and could not be loaded, or does not answer, as on a mount whose
+server is gone. The exporter goes on with the list that it had. One exporter is enough.`,
 			Impact: `
 New validators are not watched, removed ones still are. After a restart the exporter would not start at all with this file. Two
 exporters with different lists show different groups.`,
@@ -269,7 +269,8 @@ The exporter logs «Watch list not reloaded» with file, line and reason. Check 
 			Mitigation: `
 - Correct the file, or put the old one back. It is read again at the next scrape.
 - Replace it by renaming a new one over it; a file that is written in place may be read half written.
-- Permission denied: make it readable for the exporter's user.`,
+- Permission denied: make it readable for the exporter's user.
+- «could not be read within»: the mount that the file lies on does not answer. Repair it, or put the file elsewhere.`,
 		},
 	}
 	a.Cases = configReloadCases(c, a)

@@ -50,7 +50,11 @@ func memory(c mixin.Config, limit uint64) Alert {
 		Runbook: Runbook{
 			Meaning: `
 The resident memory of an exporter or receiver has been above the limit for as long as the alert waits. «MemoryHigh» and
-«MemoryCritical» differ in the limit only.`,
+«MemoryCritical» differ in the limit only.
+
+Neither knows what limit the process runs under, and neither fires where that is lower: the container or unit is killed first.
+All limits that deploy/ comes with are lower, since the processes need less. Set the knobs «memory_high_bytes» and
+«memory_critical_bytes» (below «alerts.system») to about three quarters and nine tenths of your own limit to be told in time.`,
 			Impact: `
 The machine or the container's limit may kill the process. The exporter comes back by itself and reads the window's epochs
 again, which takes minutes, in which there are no counters; in a loop of kills there never are.`,
@@ -62,6 +66,14 @@ Does it grow steadily (a leak), or did it step up (more validators, a larger net
 	validator_exporter_cache_bytes
 	validator_exporter_watched_validators
 	go_goroutines
+
+A process that was killed has started again. Memory is one cause; that it was this is told by the state of the container
+(«OOMKilled»), or by the machine's log («journalctl --dmesg --grep=oom»):
+
+	changes(process_start_time_seconds[1h])
+
+An exporter that does not come back is told by [ValidatorExporterDown](ValidatorExporterDown.md). No alert counts restarts: one
+that is killed again and again, and answers in between, shows in the query above only, and in counters that never appear.
 
 What holds the memory, with «--web.enable-pprof»:
 
