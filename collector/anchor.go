@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
+	"time"
 
 	"github.com/ethereum-validator-monitor/validator-monitor/collector/beacon"
 	"github.com/ethereum-validator-monitor/validator-monitor/collector/beacon/wire"
@@ -27,7 +29,7 @@ func (st *state) noteAnchors(c *Collector, exact bool) {
 	for i := range st.roster.members {
 		r := &st.roster.members[i].record
 		if first == epoch {
-			if _, have := a.records[r.Index]; !have {
+			if at, have := a.records[r.Index]; !have || exact && !(at.exact && at.known) {
 				a.put(st.spec, r, exact)
 			}
 		} else if r.ActivationEpoch == epoch {
@@ -38,18 +40,50 @@ func (st *state) noteAnchors(c *Collector, exact bool) {
 
 func newAnchor() *anchor { return &anchor{records: map[duty.ValidatorIndex]anchored{}} }
 
+// put keeps a record of the window's first state, or of a later one that stands in for
+// it (not exact).
 func (a *anchor) put(spec *duty.Spec, r *wire.Validator, exact bool) {
-	a.records[r.Index] = anchored{increments: increments(spec, r), balance: r.Balance, known: exact, exact: exact}
+	at, have := a.records[r.Index]
+	if exact && !at.known {
+		at.balance, at.known = r.Balance, true
+		a.version++
+	}
+	if !at.joined {
+		a.freeze(&at, increments(spec, r), exact, !have)
+	}
+	a.records[r.Index] = at
 }
 
 // join freezes the effective balance of a validator in its first epoch.
 func (a *anchor) join(spec *duty.Spec, r *wire.Validator, exact bool) {
 	at := a.records[r.Index]
-	if at.joined {
-		return
+	fresh := !at.joined
+	if fresh {
+		at.joined, at.exact = true, false
 	}
-	at.increments, at.exact, at.joined = increments(spec, r), exact, true
+	a.freeze(&at, increments(spec, r), exact, fresh)
 	a.records[r.Index] = at
+}
+
+func (a *anchor) freeze(at *anchored, n uint64, exact, fresh bool) {
+	if fresh || exact && !a.used {
+		at.increments = n
+	}
+	if exact && !at.exact {
+		at.proven, at.exact = n, true
+		a.version++
+	}
+}
+
+// settled tells whether counters go by the effective balance that any replica finds.
+func (at anchored) settled() bool { return at.exact && at.proven == at.increments }
+
+// increments returns the effective balance that counters go by, in increments.
+func (a *anchor) increments(m *member) uint64 {
+	if a == nil {
+		return 0
+	}
+	return a.records[m.record.Index].increments
 }
 
 func increments(spec *duty.Spec, r *wire.Validator) uint64 {
@@ -61,21 +95,44 @@ func increments(spec *duty.Spec, r *wire.Validator) uint64 {
 func (a *anchor) exact(r *roster, end duty.Epoch) bool {
 	for i := range r.members {
 		m := &r.members[i].record
-		if at := a.records[m.Index]; !at.exact && m.ActivationEpoch < end {
+		if at := a.records[m.Index]; !at.settled() && m.ActivationEpoch < end {
 			return false
 		}
 	}
 	return true
 }
 
-// balances tells whether the balances at the window's first slot are known.
-func (a *anchor) balances(r *roster) bool {
-	for i := range r.members {
-		if at := a.records[r.members[i].record.Index]; !at.known && !at.absent {
-			return false
+// due tells whether to ask again for what was missing when it was asked for last.
+func (a *anchor) due(c *Collector, askedAt time.Time) bool {
+	wait := wallRetry
+	if !a.used {
+		wait = anchorRetry
+	}
+	return c.cfg.Now().Sub(askedAt) >= wait
+}
+
+// completeAnchors asks again for what no node gave of a window's first state: before
+// counters go by it, or for the finished window's families.
+func (st *state) completeAnchors(ctx context.Context, c *Collector) {
+	active := math.MaxInt // not known
+	if d := st.duties[st.headEpoch()]; d != nil {
+		active = len(d.committees.Members)
+	}
+	for first, a := range st.anchors {
+		// From an epoch before counters go by it: a younger state may be reorged away.
+		young := st.spine.Head()+duty.Slot(st.spec.SlotsPerEpoch) < duty.SettlesAt(st.spec, first)
+		if young || !a.due(c, a.askedAt) {
+			continue
+		}
+		version := a.version
+		if _, err := st.ensureAnchor(ctx, c, first, active); err != nil {
+			c.cfg.Logger.Debug("Could not complete what is known of a window's first state", "epoch", first, "err", err)
+		}
+		if a.version != version {
+			st.unpublished = true
+			st.accounted++
 		}
 	}
-	return true
 }
 
 // ensureAnchor has the frozen balances of the window that begins at first read, for
@@ -87,58 +144,78 @@ func (st *state) ensureAnchor(ctx context.Context, c *Collector, first duty.Epoc
 		st.anchors[first] = a
 	}
 	head := st.headEpoch()
+	again := a.due(c, a.askedAt)
 	var atFirst []duty.ValidatorIndex
 	later := map[duty.Epoch][]duty.ValidatorIndex{}
 	for i := range st.roster.members {
 		r := &st.roster.members[i].record
 		at, have := a.records[r.Index]
-		if !have {
+		joins := r.ActivationEpoch
+		late := joins > first && joins <= head && joins < first+duty.Epoch(c.cfg.Window.Epochs)
+		if !have || again && !at.absent && (!at.known || !late && !at.exact) {
 			atFirst = append(atFirst, r.Index)
 		}
-		if joins := r.ActivationEpoch; joins > first && joins <= head && joins < first+duty.Epoch(c.cfg.Window.Epochs) && !at.joined {
+		if late && (!at.joined || again && !at.exact) {
 			later[joins] = append(later[joins], r.Index)
 		}
 	}
-	if err := st.readAnchored(ctx, c, first, atFirst, a.put); err != nil {
+	if again || len(atFirst)+len(later) > 0 {
+		a.askedAt = c.cfg.Now()
+	}
+	served, err := st.readAnchored(ctx, c, first, atFirst, a.put)
+	if err != nil {
 		return nil, err
 	}
 	for _, index := range atFirst {
-		if _, have := a.records[index]; !have {
-			a.records[index] = anchored{absent: true} // not asked for again
+		at, have := a.records[index]
+		if served && !at.known {
+			at.absent = true // not asked for again
+			a.records[index] = at
+		} else if !have {
+			st.standIn(index, a.put)
 		}
 	}
 	for epoch, indices := range later {
-		if err := st.readAnchored(ctx, c, epoch, indices, a.join); err != nil {
+		served, err := st.readAnchored(ctx, c, epoch, indices, a.join)
+		if err != nil {
 			return nil, err
+		}
+		for _, index := range indices {
+			if !served && !a.records[index].joined {
+				st.standIn(index, a.join)
+			}
 		}
 	}
 	return a, st.readNetworkStake(ctx, c, first, a, active)
 }
 
-// readAnchored reads records in the first state of epoch. Where no node serves that
-// state any more, the earliest record that is known stands in, marked as inexact.
-func (st *state) readAnchored(ctx context.Context, c *Collector, epoch duty.Epoch, indices []duty.ValidatorIndex, put func(*duty.Spec, *wire.Validator, bool)) error {
-	if len(indices) == 0 {
-		return nil
+// standIn puts the earliest record that is known, marked as inexact, in the place of one
+// that no node serves.
+func (st *state) standIn(index duty.ValidatorIndex, put func(*duty.Spec, *wire.Validator, bool)) {
+	if i, ok := st.roster.watch.Ordinal(index); ok {
+		put(st.spec, &st.roster.members[i].record, false)
 	}
-	err := c.cfg.Source.Validators(ctx, beacon.StateAt(st.spec.FirstSlot(epoch)), indexIDs(indices), func(v wire.Validator) error {
+}
+
+// readAnchored reads records in the first state of epoch; served is false where no node
+// serves that state.
+func (st *state) readAnchored(ctx context.Context, c *Collector, epoch duty.Epoch, indices []duty.ValidatorIndex, put func(*duty.Spec, *wire.Validator, bool)) (served bool, err error) {
+	if len(indices) == 0 {
+		return true, nil
+	}
+	err = c.cfg.Source.Validators(ctx, beacon.StateAt(st.spec.FirstSlot(epoch)), indexIDs(indices), func(v wire.Validator) error {
 		put(st.spec, &v, true)
 		return nil
 	})
-	if !errors.Is(err, beacon.ErrUnavailable) {
-		if err != nil {
-			return fmt.Errorf("reading effective balances at the first slot of epoch %d: %w", epoch, err)
-		}
-		return nil
+	switch {
+	case errors.Is(err, beacon.ErrUnavailable):
+		c.cfg.Logger.Warn("No node serves this epoch's first state: the stake counters of its window use later effective balances, and may differ between replicas until the window rolls",
+			"epoch", epoch, "validators", len(indices))
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("reading effective balances at the first slot of epoch %d: %w", epoch, err)
 	}
-	c.cfg.Logger.Warn("No node serves this epoch's first state: the stake counters of its window use later effective balances, and may differ between replicas until the window rolls",
-		"epoch", epoch, "validators", len(indices))
-	for _, index := range indices {
-		if i, ok := st.roster.watch.Ordinal(index); ok {
-			put(st.spec, &st.roster.members[i].record, false)
-		}
-	}
-	return nil
+	return true, nil
 }
 
 // readNetworkStake reads every validator's effective balance at the window's first
@@ -146,9 +223,10 @@ func (st *state) readAnchored(ctx context.Context, c *Collector, epoch duty.Epoc
 // nothing else.
 func (st *state) readNetworkStake(ctx context.Context, c *Collector, first duty.Epoch, a *anchor, active int) error {
 	wanted := c.cfg.NetworkStake == StakeAlways || c.cfg.NetworkStake == StakeAuto && active <= autoStakeLimit
-	if !wanted || a.network != nil || a.networkTried {
+	if !wanted || a.network != nil || !a.due(c, a.networkAskedAt) {
 		return nil
 	}
+	a.networkAskedAt = c.cfg.Now()
 	var network []uint16
 	var balance duty.Gwei
 	err := c.cfg.Source.ActiveValidators(ctx, beacon.StateAt(st.spec.FirstSlot(first)), func(v wire.Validator) error {
@@ -167,15 +245,15 @@ func (st *state) readNetworkStake(ctx context.Context, c *Collector, first duty.
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	a.networkTried = true
 	if err != nil {
-		c.cfg.Logger.Warn("Could not read the network's effective balances; the network's stake counters are absent for this window", "epoch", first, "err", err)
+		c.cfg.Logger.Warn("Could not read the network's effective balances; without them the network's stake counters are absent for this window", "epoch", first, "err", err)
 		return nil
 	}
 	if network == nil {
 		network = []uint16{}
 	}
 	a.network, a.networkBalance = network, balance
+	a.version++
 	return nil
 }
 

@@ -5,7 +5,9 @@ import (
 	"github.com/ethereum-validator-monitor/validator-monitor/collector/exposition"
 )
 
-// completedWindow is a finished window: whole, final, and the same on every replica.
+// completedWindow is a finished window: every epoch of it accounted, and final. What of
+// it is shown is the same on every replica with the same list; what is not known of a
+// validator or a group is left out, and keeps back nobody else's.
 type completedWindow struct {
 	first  duty.Epoch
 	epochs []*settledEpoch
@@ -41,17 +43,91 @@ func (st *state) completedWindow(first, length, finalized duty.Epoch) (w complet
 		return w, false
 	}
 	w = completedWindow{first: first, opens: st.anchors[first], closes: st.anchors[first+length]}
-	if w.opens == nil || w.closes == nil || !w.opens.exact(st.roster, first+length) || !w.closes.balances(st.roster) {
+	if w.opens == nil || w.closes == nil {
 		return w, false
 	}
 	for e := first; e < first+length; e++ {
 		settled, valid := st.valid(e)
-		if !valid || !settled.coversAll(st.roster) {
+		if !valid {
 			return w, false
 		}
 		w.epochs = append(w.epochs, settled)
 	}
 	return w, true
+}
+
+// recount sums up the groups whose stake was inexact when the epoch was accounted, as
+// far as all of their members' effective balances have become known since.
+func (e *settledEpoch) recount(spec *duty.Spec, a *anchor) {
+	if len(e.inexact) == 0 || e.version == a.version {
+		return
+	}
+	e.version, e.proven = a.version, map[groupKey]duty.Totals{}
+	sums := make([]duty.Totals, len(e.counted.groups))
+	unknown := make([]bool, len(sums))
+	for i, groups := range e.counted.groupsOf {
+		index := e.counted.watch.At(i)
+		// Who has left the list since, and whom the epoch was accounted without after that.
+		ordinal, watched := e.outcome.Watch.Ordinal(index)
+		var v duty.ValidatorEpoch
+		if watched {
+			v = e.outcome.Validators[ordinal]
+		}
+		at := a.records[index]
+		for _, g := range groups {
+			unknown[g] = unknown[g] || !watched || v.Duty && !at.exact
+			sums[g].AddValidator(spec, v, at.proven)
+		}
+	}
+	for i, g := range e.counted.groups {
+		if !unknown[i] {
+			e.proven[g.key] = sums[i]
+		}
+	}
+}
+
+// group sums up a group with the members that it had in each epoch; whole is false when
+// the watch list had no such group in one of them, and stake when an effective balance
+// is not known that any replica would find.
+func (w *completedWindow) group(key groupKey) (sum duty.Totals, stake, whole bool) {
+	stake = true
+	for _, e := range w.epochs {
+		t, named := e.groups[key]
+		if !named {
+			return sum, false, false
+		}
+		if e.inexact[key] {
+			proven, known := e.proven[key]
+			if known {
+				t = proven
+			}
+			stake = stake && known
+		}
+		sum.Add(&t)
+	}
+	return sum, stake, true
+}
+
+// groupBalances are the balances, at the window's end, of those who were members in its
+// last epoch. A group of whose members one's is not known is not among them.
+func (w *completedWindow) groupBalances() map[groupKey]float64 {
+	crew := w.epochs[len(w.epochs)-1].counted
+	sums := make([]float64, len(crew.groups))
+	unknown := make([]bool, len(sums))
+	for i, groups := range crew.groupsOf {
+		at := w.closes.records[crew.watch.At(i)]
+		for _, g := range groups {
+			sums[g] += float64(at.balance)
+			unknown[g] = unknown[g] || !at.known && !at.absent
+		}
+	}
+	balances := make(map[groupKey]float64, len(sums))
+	for i, g := range crew.groups {
+		if !unknown[i] {
+			balances[g.key] = sums[i]
+		}
+	}
+	return balances
 }
 
 // completedWindows adds the families of finished windows, which go to long-term storage.
@@ -70,27 +146,36 @@ func (s *snapshot) completedWindows(b *builder, c *Collector, st *state) {
 			networkBalances = append(networkBalances, exposition.Series{Labels: b.network + label, Value: float64(w.closes.networkBalance)})
 		}
 
-		sums := sumGroups(w.epochs, false)
-		held := make([]float64, len(s.roster.groups))
 		for i := range s.roster.members {
-			m := &s.roster.members[i]
-			at := w.closes.records[m.record.Index]
-			for _, g := range m.groups {
-				held[g] += float64(at.balance)
-			}
 			if !b.individual {
+				break
+			}
+			m := &s.roster.members[i]
+			opens, closes := w.opens.records[m.record.Index], w.closes.records[m.record.Index]
+			t, whole := st.sumValidator(w.epochs, opens.proven, m, false)
+			if !whole {
 				continue
 			}
-			t, _ := st.sumValidator(w.epochs, w.opens, m, false)
-			validators = append(validators, row{labels: m.series, window: label, totals: &t, stake: true, lost: m.lost})
-			if at.known {
-				balances = append(balances, exposition.Series{Labels: m.series + label, Value: float64(at.balance)})
+			stake := opens.exact || m.record.ActivationEpoch >= w.first+duty.Epoch(len(w.epochs))
+			validators = append(validators, row{labels: m.series, window: label, totals: &t, stake: stake, lost: m.lost})
+			if closes.known {
+				balances = append(balances, exposition.Series{Labels: m.series + label, Value: float64(closes.balance)})
 			}
 		}
-		for g := range s.roster.groups {
-			t := sums[s.roster.groups[g].key]
-			groups = append(groups, row{labels: s.roster.groups[g].series, window: label, totals: &t, stake: true})
-			groupBalances = append(groupBalances, exposition.Series{Labels: s.roster.groups[g].series + label, Value: held[g]})
+
+		for _, e := range w.epochs {
+			e.recount(s.spec, w.opens)
+		}
+		held := w.groupBalances()
+		for _, g := range s.roster.groups {
+			t, stake, whole := w.group(g.key)
+			if !whole {
+				continue
+			}
+			groups = append(groups, row{labels: g.series, window: label, totals: &t, stake: stake})
+			if balance, known := held[g.key]; known {
+				groupBalances = append(groupBalances, exposition.Series{Labels: g.series + label, Value: balance})
+			}
 		}
 	}
 	b.totals(s.spec, validators, window("ethereum_validator"))

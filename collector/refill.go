@@ -24,6 +24,9 @@ const (
 	// refused an epoch before counters start without it.
 	refusalTimes = 3
 	refusalAge   = time.Minute
+	// anchorRetry is the time after which a window's first state is asked for again as
+	// long as no counter goes by it. After that it is wallRetry.
+	anchorRetry = 2 * time.Minute
 	// parallelBlocks bounds the blocks read at once.
 	parallelBlocks = 8
 	// slowFor is how long nothing is read in parallel once a node has limited it.
@@ -89,6 +92,7 @@ func (st *state) refillStep(ctx context.Context, c *Collector) (more bool, err e
 			return true, nil
 		}
 	}
+	st.completeAnchors(ctx, c)
 	st.readRewards(ctx, c)
 	if st.unpublished {
 		st.trim(c)
@@ -243,11 +247,11 @@ func (st *state) account(ctx context.Context, c *Collector, epoch duty.Epoch) er
 	if prior, ok := st.valid(epoch); ok {
 		// Read again for validators that were added since: a group keeps what it
 		// counted with the members that it had.
-		s.groups = prior.groups
+		s.groups, s.counted, s.inexact, s.proven, s.version = prior.groups, prior.counted, prior.inexact, prior.proven, prior.version
 	} else {
-		s.groups = st.groupTotals(s.outcome, a)
+		st.countGroups(s, a)
 	}
-	st.settled[epoch] = s
+	st.settled[epoch], a.used = s, true
 	st.accounted++
 	st.unpublished = true
 	return nil
@@ -268,19 +272,25 @@ func (st *state) outcomeInput(epoch duty.Epoch, links []link, a *anchor) duty.Ou
 	return in
 }
 
-func (st *state) groupTotals(outcome *duty.EpochOutcome, a *anchor) map[groupKey]duty.Totals {
+func (st *state) countGroups(s *settledEpoch, a *anchor) {
 	sums := make([]duty.Totals, len(st.roster.groups))
+	inexact := make([]bool, len(sums))
 	for i := range st.roster.members {
-		m := &st.roster.members[i]
+		m, v := &st.roster.members[i], s.outcome.Validators[i]
+		at := a.records[m.record.Index]
 		for _, g := range m.groups {
-			sums[g].AddValidator(st.spec, outcome.Validators[i], a.records[m.record.Index].increments)
+			sums[g].AddValidator(st.spec, v, at.increments)
+			inexact[g] = inexact[g] || v.Duty && !at.settled()
 		}
 	}
-	groups := make(map[groupKey]duty.Totals, len(sums))
+	s.counted, s.version = st.roster.crew, -1
+	s.groups, s.inexact = make(map[groupKey]duty.Totals, len(sums)), map[groupKey]bool{}
 	for i, g := range st.roster.groups {
-		groups[g.key] = sums[i]
+		s.groups[g.key] = sums[i]
+		if inexact[i] {
+			s.inexact[g.key] = true
+		}
 	}
-	return groups
 }
 
 // oldBlocks are what nodes answered for the slots before child, kept until all slots

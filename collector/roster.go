@@ -27,6 +27,8 @@ type crew struct {
 	// unknown are the entries that the chain does not know (yet).
 	unknown []watch.Entry
 	groups  []group // the first is group_by="all"
+	// groupsOf are each member's positions in groups, by ordinal.
+	groupsOf [][]int
 }
 
 // member is one watched validator that is on the chain.
@@ -103,6 +105,7 @@ func newRoster(network string, list *watch.List, records []wire.Validator, previ
 			groups:     groups.of(labels[at]),
 			withdrawal: withdrawalType(records[at].Credentials),
 		}}
+		c.groupsOf = append(c.groupsOf, r.members[i].groups)
 	}
 	for _, e := range c.unknown {
 		for _, at := range groups.of(e.Labels) {

@@ -176,7 +176,8 @@ func (st *state) sumWindow(c *Collector, n *sums) {
 	n.groups = sumGroups(epochs, n.shown.Zero)
 	for i := range st.roster.members {
 		v := &n.settledBy[i]
-		v.totals, v.counted = st.sumValidator(epochs, a, &st.roster.members[i], n.shown.Zero)
+		m := &st.roster.members[i]
+		v.totals, v.counted = st.sumValidator(epochs, a.increments(m), m, n.shown.Zero)
 	}
 }
 
@@ -218,11 +219,7 @@ func sumGroups(epochs []*settledEpoch, zero bool) map[groupKey]duty.Totals {
 
 // sumValidator adds up one validator's epochs; whole is false when an epoch was
 // accounted before the validator was watched.
-func (st *state) sumValidator(epochs []*settledEpoch, a *anchor, m *member, zero bool) (sum duty.Totals, whole bool) {
-	var increments uint64
-	if a != nil {
-		increments = a.records[m.record.Index].increments
-	}
+func (st *state) sumValidator(epochs []*settledEpoch, increments uint64, m *member, zero bool) (sum duty.Totals, whole bool) {
 	whole = true
 	for _, e := range epochs {
 		ordinal, watched := e.outcome.Watch.Ordinal(m.record.Index)

@@ -67,8 +67,15 @@ type epochDuties struct {
 type settledEpoch struct {
 	outcome *duty.EpochOutcome
 	until   duty.Root
-	// groups are the sums of those who were members when the epoch settled.
-	groups map[groupKey]duty.Totals
+	// groups are the sums of those who were members when the epoch settled: counted.
+	groups  map[groupKey]duty.Totals
+	counted *crew
+	// inexact are the groups whose stake in it is of an effective balance that other
+	// replicas need not find; proven has the sums of those whose members' are known, as
+	// of that version of the window's anchor; -1 before they are asked for.
+	inexact map[groupKey]bool
+	proven  map[groupKey]duty.Totals
+	version int
 	// covering is the crew that was last found to be covered.
 	covering *crew
 }
@@ -80,20 +87,26 @@ type anchor struct {
 	network []uint16
 	// networkBalance is the sum of the active ones' balances, in gwei.
 	networkBalance duty.Gwei
-	// networkTried: not asked again for this window.
-	networkTried bool
+	// askedAt and networkAskedAt are when what is missing was last asked for.
+	askedAt, networkAskedAt time.Time
+	// used: an epoch of the window is accounted, its counters go by records.
+	used bool
+	// version counts what was learned since the first reading.
+	version int
 }
 
 type anchored struct {
-	// increments is the frozen effective balance, in increments.
+	// increments is the effective balance, in increments, that the window's counters go
+	// by: it stays once they do, or they would fall.
 	increments uint64
+	// proven is the one that any replica finds, where exact: in the window's first state,
+	// or in the first state of a validator that joined later. joined: the latter was asked for.
+	proven        uint64
+	exact, joined bool
 	// balance at the window's first slot, where known; absent: the chain did not know
 	// the validator then.
 	balance       duty.Gwei
 	known, absent bool
-	// exact: increments come from the window's first state, or from the first state
-	// of a validator that joined later. joined: the latter has been read.
-	exact, joined bool
 }
 
 type finality struct {
