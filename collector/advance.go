@@ -37,17 +37,18 @@ func (c *Collector) advance(ctx context.Context) error {
 		c.self.confirm(c.cfg.Now())
 		return nil
 	}
-	read := false
-	if err := c.self.step("validators", func() error { return st.readRoster(ctx, c, &read) }); err != nil {
+	// Kept until it is confirmed, also when a later step fails first.
+	read := &st.unconfirmed
+	if err := c.self.step("validators", func() error { return st.readRoster(ctx, c, read) }); err != nil {
 		return err
 	}
-	if err := c.self.step("duties", func() error { return st.readDuties(ctx, c, &read) }); err != nil {
+	if err := c.self.step("duties", func() error { return st.readDuties(ctx, c, read) }); err != nil {
 		return err
 	}
 	// Finality is shown, and tells which finished windows are final; nothing else
 	// depends on it.
-	_ = c.self.step("finality", func() error { return st.readFinality(ctx, c, &read) })
-	if read {
+	_ = c.self.step("finality", func() error { return st.readFinality(ctx, c, read) })
+	if *read {
 		if err := c.confirmCanonical(ctx); err != nil {
 			return err
 		}
@@ -503,14 +504,17 @@ func (st *state) readFinality(ctx context.Context, c *Collector, read *bool) err
 
 // confirmCanonical makes sure that what was read by slot and by epoch belongs to
 // the chain that was walked by root: between the two the node may have reorged, or
-// another node may have answered.
+// another node may have answered. Everything that was read is decided by the first slot
+// of the head's epoch, so each node that answered is asked about the first block from
+// there on: the head itself it may not have yet, or it may follow another one.
 func (c *Collector) confirmCanonical(ctx context.Context) error {
 	st := &c.state
-	tip := st.spine.tip()
-	canonical, err := c.cfg.Source.Canonical(ctx, tip.root)
-	if err != nil {
-		return fmt.Errorf("confirming the head at slot %d: %w", tip.slot, err)
+	first := st.spine.links[st.spine.from(st.spec.FirstSlot(st.headEpoch()))]
+	canonical, err := c.cfg.Source.Canonical(ctx, first.root)
+	if err != nil && ctx.Err() != nil {
+		return fmt.Errorf("confirming the block at slot %d: %w", first.slot, err)
 	}
+	st.unconfirmed = false
 	if canonical {
 		return nil
 	}
@@ -522,7 +526,10 @@ func (c *Collector) confirmCanonical(ctx context.Context) error {
 	for e := st.unsettled(); e <= st.headEpoch()+1; e++ {
 		delete(st.duties, e)
 	}
-	return fmt.Errorf("the head at slot %d was reorged away while its epoch was read; the next scrape follows the new head", tip.slot)
+	if err != nil {
+		return fmt.Errorf("a node that was asked about this epoch does not confirm its block at slot %d; asking again: %w", first.slot, err)
+	}
+	return fmt.Errorf("the block at slot %d is not canonical for a node that was asked about its epoch; the next scrape asks again", first.slot)
 }
 
 // settle accounts every epoch that has just settled, from the tallies that followed

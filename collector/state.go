@@ -32,6 +32,9 @@ type state struct {
 	refusals  refusals
 	uncovered uncovered
 	counted   counted
+	// unconfirmed: something was read by slot or by epoch that is not known to belong to
+	// the spine's chain.
+	unconfirmed bool
 	// unpublished: something was read that the snapshot of this head does not show yet.
 	unpublished bool
 	// accounted counts what changed the settled families: they are rebuilt when it moves.

@@ -26,6 +26,12 @@ const StateHead StateID = "head"
 // StateAt names the state at slot.
 func StateAt(slot duty.Slot) StateID { return StateID(strconv.FormatUint(uint64(slot), 10)) }
 
+// slot is 0 for the head.
+func (s StateID) slot() duty.Slot {
+	slot, _ := strconv.ParseUint(string(s), 10, 64)
+	return duty.Slot(slot)
+}
+
 // NoProposer stands in ProposerDuties for a slot without a proposer: genesis.
 const NoProposer duty.ValidatorIndex = 1<<64 - 1
 
@@ -68,20 +74,48 @@ func (p *Pool) Head(ctx context.Context) (Header, error) {
 
 // HeaderByRoot returns the header of the block with this root.
 func (p *Pool) HeaderByRoot(ctx context.Context, root duty.Root) (Header, error) {
-	header, _, err := p.headerByRoot(ctx, root)
+	header, _, err := p.headerByRoot(ctx, p.ranked(), root)
 	return header, err
 }
 
-// Canonical tells whether the best node that knows the block counts it to its
-// canonical chain. A block that no node knows gives ErrUnavailable.
+// Canonical tells whether every node that, since this was last asked, answered something
+// that depends on its canonical chain counts the block to that chain: each may follow
+// another fork, so none can speak for the others. When none answered anything such, the
+// best node that knows the block tells. A block that is not known gives ErrUnavailable.
 func (p *Pool) Canonical(ctx context.Context, root duty.Root) (bool, error) {
-	_, canonical, err := p.headerByRoot(ctx, root)
-	return canonical, err
+	tellers := p.tellers()
+	if len(tellers) == 0 {
+		_, canonical, err := p.headerByRoot(ctx, p.ranked(), root)
+		return canonical, err
+	}
+	for i, teller := range tellers {
+		_, canonical, err := p.headerByRoot(ctx, []candidate{teller}, root)
+		if err != nil && ctx.Err() != nil {
+			for _, left := range tellers[i:] {
+				left.tells(true) // was not asked, or not for long enough
+			}
+		}
+		if err != nil || !canonical {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
-func (p *Pool) headerByRoot(ctx context.Context, root duty.Root) (header Header, canonical bool, err error) {
+// tellers returns the nodes that answered something that depends on their canonical chain
+// since this was last called.
+func (p *Pool) tellers() (tellers []candidate) {
+	for _, n := range p.nodes {
+		if down, told := n.tells(false); told {
+			tellers = append(tellers, candidate{node: n, down: down})
+		}
+	}
+	return tellers
+}
+
+func (p *Pool) headerByRoot(ctx context.Context, candidates []candidate, root duty.Root) (header Header, canonical bool, err error) {
 	id := fmt.Sprintf("%#x", root[:])
-	err = p.ask(ctx, opHeader, "the header of block "+id, func(ctx context.Context, _ *node, service *eth2http.Service) (bool, error) {
+	err = p.askAmong(ctx, candidates, opHeader, 0, "the header of block "+id, func(ctx context.Context, _ *node, service *eth2http.Service) (bool, error) {
 		var err error
 		header, canonical, err = readHeader(ctx, service, id)
 		if err == nil && header.Root != root {
@@ -218,7 +252,12 @@ func (p *Pool) Committees(ctx context.Context, epoch, head duty.Epoch) (*duty.Co
 		return nil, err
 	}
 	var committees *duty.Committees
-	err = p.ask(ctx, opCommittees, fmt.Sprintf("the committees of epoch %d", epoch), func(ctx context.Context, n *node, _ *eth2http.Service) (bool, error) {
+	// They are decided two epochs before.
+	decided := duty.Slot(0)
+	if epoch >= 2 {
+		decided = spec.LastSlot(epoch - 2)
+	}
+	err = p.askFrom(ctx, opCommittees, decided, fmt.Sprintf("the committees of epoch %d", epoch), func(ctx context.Context, n *node, _ *eth2http.Service) (bool, error) {
 		var err error
 		committees, err = p.readCommittees(ctx, n, spec, StateHead, epoch)
 		if err != nil && epoch <= head {
@@ -257,7 +296,15 @@ func (p *Pool) ProposerDuties(ctx context.Context, epoch duty.Epoch) ([]duty.Val
 		return nil, err
 	}
 	var proposers []duty.ValidatorIndex
-	err = p.ask(ctx, opProposerDuties, fmt.Sprintf("the proposer duties of epoch %d", epoch), func(ctx context.Context, _ *node, service *eth2http.Service) (bool, error) {
+	// They are decided an epoch before, and since EIP-7917 two.
+	lookahead, decided := duty.Epoch(1), duty.Slot(0)
+	if epoch > spec.FuluForkEpoch {
+		lookahead = 2
+	}
+	if epoch >= lookahead {
+		decided = spec.LastSlot(epoch - lookahead)
+	}
+	err = p.askFrom(ctx, opProposerDuties, decided, fmt.Sprintf("the proposer duties of epoch %d", epoch), func(ctx context.Context, _ *node, service *eth2http.Service) (bool, error) {
 		answer, err := service.ProposerDuties(ctx, &api.ProposerDutiesOpts{Epoch: phase0.Epoch(epoch)})
 		if err != nil {
 			return false, err
@@ -295,7 +342,7 @@ func (p *Pool) SyncCommittee(ctx context.Context, state StateID, epoch duty.Epoc
 		return nil, err
 	}
 	var seats []duty.ValidatorIndex
-	err = p.ask(ctx, opSyncCommittee, fmt.Sprintf("the sync committee of epoch %d", epoch), func(ctx context.Context, _ *node, service *eth2http.Service) (bool, error) {
+	err = p.askFrom(ctx, opSyncCommittee, state.slot(), fmt.Sprintf("the sync committee of epoch %d", epoch), func(ctx context.Context, _ *node, service *eth2http.Service) (bool, error) {
 		at := phase0.Epoch(epoch)
 		answer, err := service.SyncCommittee(ctx, &api.SyncCommitteeOpts{State: string(state), Epoch: &at})
 		if err != nil {
@@ -319,7 +366,7 @@ func (p *Pool) SyncCommittee(ctx context.Context, state StateID, epoch duty.Epoc
 // Finality returns the checkpoints of a state.
 func (p *Pool) Finality(ctx context.Context, state StateID) (Finality, error) {
 	var finality Finality
-	err := p.ask(ctx, opFinality, "finality at state "+string(state), func(ctx context.Context, _ *node, service *eth2http.Service) (bool, error) {
+	err := p.askFrom(ctx, opFinality, state.slot(), "finality at state "+string(state), func(ctx context.Context, _ *node, service *eth2http.Service) (bool, error) {
 		answer, err := service.Finality(ctx, &api.FinalityOpts{State: string(state)})
 		if err != nil {
 			return false, err

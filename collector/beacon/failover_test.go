@@ -428,3 +428,97 @@ func TestForkNameDoesNotMatter(t *testing.T) {
 		}
 	}
 }
+
+// A node that has not reached a slot makes up what it says of it, so it is passed over, and
+// asked again once it is there.
+func TestANodeThatIsBeforeASlotIsNotAskedAboutIt(t *testing.T) {
+	asks := map[string]func(ctx context.Context, p *beacon.Pool) error{
+		"/finality_checkpoints": func(ctx context.Context, p *beacon.Pool) error {
+			_, err := p.Finality(ctx, beacon.StateAt(1248))
+			return err
+		},
+		"/validators": func(ctx context.Context, p *beacon.Pool) error {
+			return p.Validators(ctx, beacon.StateAt(1248), []string{"3"}, func(wire.Validator) error { return nil })
+		},
+		"/duties/proposer": func(ctx context.Context, p *beacon.Pool) error {
+			_, err := p.ProposerDuties(ctx, 39)
+			return err
+		},
+	}
+	for part, ask := range asks {
+		t.Run(part, func(t *testing.T) {
+			one, other := newNode(t).on(part, status(503)), newNode(t)
+			other.SetHead(1239)
+			pool := newPool(t, beacon.Config{}, one, other)
+			pool.Probe(patience(t))
+			if err := ask(patience(t), pool); err == nil || errors.Is(err, beacon.ErrUnavailable) {
+				t.Errorf("answered with %v", err)
+			}
+			if n := other.count(part); n != 0 {
+				t.Errorf("the node that is behind was asked %d times", n)
+			}
+			other.SetHead(1300)
+			if err := ask(patience(t), pool); err != nil && strings.Contains(err.Error(), "is only at slot") {
+				t.Error(err)
+			}
+			if n := other.count(part); n == 0 {
+				t.Error("the node that has caught up was not asked")
+			}
+		})
+	}
+	// When all are behind, that is no word on whether it exists.
+	only := newNode(t)
+	only.SetHead(1239)
+	pool := newPool(t, beacon.Config{}, only)
+	pool.Probe(patience(t))
+	if _, err := pool.Finality(patience(t), beacon.StateAt(1248)); err == nil || errors.Is(err, beacon.ErrUnavailable) || !strings.Contains(err.Error(), "is only at slot 1239") {
+		t.Errorf("answered with %v", err)
+	}
+}
+
+// What is canonical, each node that answered by slot or by epoch is asked, once.
+func TestEachNodeThatToldSomethingIsAskedWhatIsCanonical(t *testing.T) {
+	orphan := rewrite(func(_ http.Header, body []byte) []byte {
+		return bytes.ReplaceAll(bytes.ReplaceAll(body, []byte(`"canonical": true`), []byte(`"canonical":true`)), []byte(`"canonical":true`), []byte(`"canonical":false`))
+	})
+	one, other := newNode(t).on("/committees", status(503)), newNode(t).on("/headers/0x", orphan)
+	root, _ := one.Root(1200)
+	pool := newPool(t, beacon.Config{}, one, other)
+	if _, err := pool.ProposerDuties(patience(t), 36); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pool.Committees(patience(t), 36, 36); err != nil {
+		t.Fatal(err)
+	}
+	if canonical, err := pool.Canonical(patience(t), root); err != nil || canonical {
+		t.Errorf("canonical %v, %v: the second node told the committees, and says no", canonical, err)
+	}
+	if a, b := one.count("/headers/0x"), other.count("/headers/0x"); a != 1 || b != 1 {
+		t.Errorf("%d and %d requests, want one of each", a, b)
+	}
+	// Nothing was told since: the best node speaks.
+	pool.Probe(patience(t))
+	if canonical, err := pool.Canonical(patience(t), root); err != nil || !canonical {
+		t.Errorf("canonical %v, %v", canonical, err)
+	}
+	// A node that does not know the block cannot confirm what it told.
+	other.on("/headers/0x", status(404))
+	if _, err := pool.Committees(patience(t), 36, 36); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pool.Canonical(patience(t), root); !errors.Is(err, beacon.ErrUnavailable) {
+		t.Errorf("canonical: %v", err)
+	}
+	// One whose caller had no time is still to be asked.
+	if _, err := pool.Committees(patience(t), 36, 36); err != nil {
+		t.Fatal(err)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := pool.Canonical(ended, root); err == nil {
+		t.Error("confirmed without time")
+	}
+	if _, err := pool.Canonical(patience(t), root); !errors.Is(err, beacon.ErrUnavailable) {
+		t.Errorf("canonical: %v", err)
+	}
+}

@@ -49,6 +49,9 @@ type node struct {
 	// head is the newest head slot that the node told; headKnown false before that.
 	head      duty.Slot
 	headKnown bool
+	// told: since the pool was last asked what is canonical, the node has answered something
+	// that depends on its canonical chain.
+	told bool
 	// noPeersUntil saves asking a node that does not serve its number of peers.
 	noPeersUntil time.Time
 }
@@ -161,6 +164,15 @@ func splitVersion(text string) (client, version string) {
 	version, _, _ = strings.Cut(version, "/")
 	version, _, _ = strings.Cut(version, " ")
 	return strings.ToLower(strings.TrimSpace(client)), version
+}
+
+// tells sets whether the node has told something, and returns whether it is down and what
+// was set before.
+func (n *node) tells(now bool) (down, before bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	before, n.told = n.told, now
+	return n.down, before
 }
 
 func (n *node) sawHead(slot duty.Slot) {

@@ -212,8 +212,18 @@ type asking func(ctx context.Context, n *node, service *eth2http.Service) (done 
 // ask does an operation on the nodes in turn until one is done. It returns nil
 // also when a node answered and none was done.
 func (p *Pool) ask(ctx context.Context, op operation, what string, try asking) error {
+	return p.askAmong(ctx, p.ranked(), op, 0, what, try)
+}
+
+// askFrom is ask without the nodes whose head is before slot. They lack blocks that the
+// answer depends on, and some make one up from what they have.
+func (p *Pool) askFrom(ctx context.Context, op operation, slot duty.Slot, what string, try asking) error {
+	return p.askAmong(ctx, p.ranked(), op, slot, what, try)
+}
+
+func (p *Pool) askAmong(ctx context.Context, candidates []candidate, op operation, slot duty.Slot, what string, try asking) error {
 	failed := &operationError{what: what}
-	candidates := p.ranked()
+	var behind []*failure
 	answered := false
 	for i, c := range candidates {
 		if c.down && (answered || failed.unavailable() > 0) {
@@ -222,6 +232,17 @@ func (p *Pool) ask(ctx context.Context, op operation, what string, try asking) e
 		allowance := p.allowance(ctx, op, candidates[i:])
 		if answered {
 			allowance = min(allowance, p.cfg.ProbeTimeout)
+		}
+		slow, err := p.behind(ctx, c.node, slot, allowance)
+		switch {
+		case err != nil:
+			return p.abandon(failed, op, err)
+		case slow != nil && slow.reason != uncounted:
+			failed.failures = append(failed.failures, slow)
+			continue
+		case slow != nil:
+			behind = append(behind, slow)
+			continue
 		}
 		done, fault, err := p.attempt(ctx, c.node, op, allowance, try)
 		if fault != nil {
@@ -244,6 +265,10 @@ func (p *Pool) ask(ctx context.Context, op operation, what string, try asking) e
 	if answered {
 		return nil
 	}
+	if len(failed.failures) == 0 && len(behind) > 0 {
+		failed.failures = behind
+		return failed
+	}
 	if failed.broken(candidates) && p.retries.take() {
 		_, fault, err := p.attempt(ctx, candidates[0].node, op, p.allowance(ctx, op, candidates[:1]), try)
 		if fault != nil {
@@ -260,6 +285,21 @@ func (p *Pool) ask(ctx context.Context, op operation, what string, try asking) e
 		p.metrics.exhausted.WithLabelValues(op.String()).Inc()
 	}
 	return failed
+}
+
+// behind tells why n cannot know yet what is decided at slot; nil where it can, or where
+// nothing says that it cannot.
+func (p *Pool) behind(ctx context.Context, n *node, slot duty.Slot, allowance time.Duration) (*failure, error) {
+	n.mu.Lock()
+	suspect := n.headKnown && n.head < slot
+	n.mu.Unlock()
+	if !suspect {
+		return nil, nil
+	}
+	_, fault, err := p.attempt(ctx, n, opHeader, allowance, func(ctx context.Context, n *node, service *eth2http.Service) (bool, error) {
+		return true, reached(ctx, n, service, slot)
+	})
+	return fault, err
 }
 
 // broken tells whether the best node broke the connection: worth a second attempt.
@@ -328,6 +368,7 @@ func (p *Pool) attempt(ctx context.Context, n *node, op operation, allowance tim
 	if err == nil {
 		n.mu.Lock()
 		n.failing, n.down = false, false
+		n.told = n.told || dependsOnChain(op)
 		n.mu.Unlock()
 		return done, nil, nil
 	}
@@ -341,6 +382,16 @@ func (p *Pool) attempt(ctx context.Context, n *node, op operation, allowance tim
 	fault := newFailure(n, op, err)
 	p.blame(n, op, fault, allowance)
 	return false, fault, ctx.Err()
+}
+
+// dependsOnChain tells whether an answer is one of the node's canonical chain. Blocks and
+// headers prove by their root where they belong.
+func dependsOnChain(op operation) bool {
+	switch op {
+	case opCommittees, opProposerDuties, opSyncCommittee, opFinality, opValidators:
+		return true
+	}
+	return false
 }
 
 // blame keeps the books about a failed request that had this long.

@@ -47,7 +47,7 @@ func (p *Pool) Validators(ctx context.Context, state StateID, ids []string, each
 			}
 			wanted := newWanted(chunk)
 			what := fmt.Sprintf("%d validators at state %s", len(chunk), state)
-			return p.ask(ctx, opValidators, what, func(ctx context.Context, n *node, _ *eth2http.Service) (bool, error) {
+			return p.askFrom(ctx, opValidators, state.slot(), what, func(ctx context.Context, n *node, _ *eth2http.Service) (bool, error) {
 				return true, n.post(ctx, validatorsPath(state), body, func(resp *http.Response) error {
 					return wire.ReadValidators(resp.Body, func(v wire.Validator) error {
 						if !wanted.has(&v) {
@@ -98,7 +98,7 @@ func (p *Pool) ActiveValidators(ctx context.Context, state StateID, each func(wi
 			return delivery.of(v.Index, func() error { return each(v) })
 		})
 	}
-	return p.ask(ctx, opValidators, "the active validators at state "+string(state), func(ctx context.Context, n *node, _ *eth2http.Service) (bool, error) {
+	return p.askFrom(ctx, opValidators, state.slot(), "the active validators at state "+string(state), func(ctx context.Context, n *node, _ *eth2http.Service) (bool, error) {
 		err := n.post(ctx, validatorsPath(state), []byte(`{"statuses":["active","pending"]}`), read)
 		var status *statusError
 		if errors.As(err, &status) && status.status < http.StatusInternalServerError {
