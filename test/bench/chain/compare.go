@@ -53,22 +53,29 @@ func compare(out io.Writer, validators, rounds int, exporter string) (ok bool, e
 	fmt.Fprintf(out, "%d active validators, 32 blocks an epoch with 8 full aggregates and 120 KiB of payload each; median of %d epochs\n\n", validators, rounds)
 	fmt.Fprintln(out, "| watched | CPU of an epoch | of downloading it | ratio | bound |")
 	fmt.Fprintln(out, "|--:|--:|--:|--:|--:|")
-	const few, many = 10, 1000
+	const few, many, most = 10, 1000, 100_000
 	costs, err := runFollow(self, url, few, many, rounds)
 	if err != nil {
 		return false, err
 	}
 	downloaded := median(costs, func(c epochCost) time.Duration { return c.Download })
 	ok = true
-	row := func(watched int, followed time.Duration) {
-		ratio := float64(followed) / float64(downloaded)
-		ok = ok && ratio <= maxCPURatio
-		fmt.Fprintf(out, "| %d | %v | %v | %.2f | ≤ %.1f |\n", watched, followed.Round(time.Millisecond), downloaded.Round(time.Millisecond), ratio, maxCPURatio)
+	row := func(watched int, followed, downloaded time.Duration, bound string) (ratio float64) {
+		ratio = float64(followed) / float64(downloaded)
+		fmt.Fprintf(out, "| %d | %v | %v | %.2f | %s |\n", watched, followed.Round(time.Millisecond), downloaded.Round(time.Millisecond), ratio, bound)
+		return ratio
 	}
 	followedFew := median(costs, func(c epochCost) time.Duration { return c.Few })
 	followedMany := median(costs, func(c epochCost) time.Duration { return c.Many })
-	row(few, followedFew)
-	row(many, followedMany)
+	bound := fmt.Sprintf("≤ %.1f", maxCPURatio)
+	ok = row(few, followedFew, downloaded, bound) <= maxCPURatio && ok
+	ok = row(many, followedMany, downloaded, bound) <= maxCPURatio && ok
+	// In a run of its own, since its garbage would be the others' burden. Without a bound:
+	// what grows is the records of its validators, which the download does not have.
+	if costs, err = runFollow(self, url, few, most, max(rounds/3, 1)); err != nil {
+		return false, err
+	}
+	row(most, median(costs, func(c epochCost) time.Duration { return c.Many }), median(costs, func(c epochCost) time.Duration { return c.Download }), "none")
 	growth := float64(followedMany) / float64(followedFew)
 	ok = ok && growth <= maxWatchRatio
 	fmt.Fprintf(out, "\nFrom %d to %d watched validators the CPU of an epoch grows by a factor of %.2f (bound %.1f).\n", few, many, growth, maxWatchRatio)
