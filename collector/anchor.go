@@ -102,13 +102,10 @@ func (a *anchor) exact(r *roster, end duty.Epoch) bool {
 	return true
 }
 
-// due tells whether to ask again for what was missing when it was asked for last.
+// due tells whether to ask again for what was missing at askedAt: always before the
+// first counter goes by it.
 func (a *anchor) due(c *Collector, askedAt time.Time) bool {
-	wait := wallRetry
-	if !a.used {
-		wait = anchorRetry
-	}
-	return c.cfg.Now().Sub(askedAt) >= wait
+	return !a.used || c.cfg.Now().Sub(askedAt) >= wallRetry
 }
 
 // completeAnchors asks again for what no node gave of a window's first state: before
@@ -121,7 +118,7 @@ func (st *state) completeAnchors(ctx context.Context, c *Collector) {
 	for first, a := range st.anchors {
 		// From an epoch before counters go by it: a younger state may be reorged away.
 		young := st.spine.Head()+duty.Slot(st.spec.SlotsPerEpoch) < duty.SettlesAt(st.spec, first)
-		if young || !a.due(c, a.askedAt) {
+		if young || !a.due(c, a.askedAt) || c.cfg.Now().Sub(a.askedAt) < anchorRetry {
 			continue
 		}
 		version := a.version

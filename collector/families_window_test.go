@@ -1,6 +1,7 @@
 package collector
 
 import (
+	"fmt"
 	"maps"
 	"net/http"
 	"os"
@@ -118,13 +119,19 @@ func refusing(t *testing.T, sim *simulation, epoch string) (url string, refuse *
 
 // A failed look at a window's first state is repeated before anything goes by it.
 func TestAFirstStateThatFailsIsAskedForAgain(t *testing.T) {
+	for _, served := range []duty.Slot{105, 113} { // epoch 12 settles at slot 114
+		t.Run(fmt.Sprint("served at slot ", served), func(t *testing.T) { askedAgain(t, served) })
+	}
+}
+
+func askedAgain(t *testing.T, served duty.Slot) {
 	cfg := quiet(64, chainsim.EffectiveBalance{Validators: []duty.ValidatorIndex{9}, Epoch: 13, Increments: 30})
 	sim := simulate(t, cfg)
 	url, refuse := refusing(t, sim, "96") // of epoch 12
 	options := testOptions{urls: []string{url}, validators: allValidators(64), window: fourEpochs, completed: 2}
 	c := sim.collector(options)
 	for slot := duty.Slot(90); slot <= 180; slot++ {
-		if slot == 105 { // epoch 12 settles at slot 114
+		if slot == served {
 			refuse.Store(false)
 		}
 		sim.to(slot)
