@@ -517,3 +517,31 @@ func TestValidatorsThatNobodyAskedForAreLeftOut(t *testing.T) {
 		t.Errorf("of %d validators, %v were delivered, %v", sent, got, err)
 	}
 }
+
+func TestNodeThatLimitsRequestsSaysForHowLong(t *testing.T) {
+	for name, c := range map[string]struct {
+		code    int
+		header  string
+		after   time.Duration
+		limited bool
+	}{
+		"seconds":       {429, "7", 7 * time.Second, true},
+		"not said":      {429, "", 0, true},
+		"a date":        {429, "Wed, 21 Oct 2026 07:28:00 GMT", 0, true},
+		"another error": {503, "7", 0, false},
+	} {
+		n := newNode(t).on("/blocks/", func(w http.ResponseWriter, r *http.Request, real http.Handler) {
+			w.Header().Set("Retry-After", c.header)
+			status(c.code)(w, r, real)
+		})
+		pool := newPool(t, beacon.Config{}, n)
+		_, _, err := pool.BlockAtSlot(patience(t), 1200)
+		if after, limited := beacon.Limited(err); after != c.after || limited != c.limited {
+			t.Errorf("%s: %s, %v; want %s, %v (%v)", name, after, limited, c.after, c.limited, err)
+		}
+		// Another node helps at once.
+		if _, _, err := newPool(t, beacon.Config{}, n, newNode(t)).BlockAtSlot(patience(t), 1200); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
