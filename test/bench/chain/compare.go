@@ -71,7 +71,8 @@ func compare(out io.Writer, validators, rounds int, exporter string) (ok bool, e
 	ok = row(few, followedFew, downloaded, bound) <= maxCPURatio && ok
 	ok = row(many, followedMany, downloaded, bound) <= maxCPURatio && ok
 	// In a run of its own, since its garbage would be the others' burden. Without a bound:
-	// what grows is the records of its validators, which the download does not have.
+	// what grows is the look through all watched validators at each new block, which the
+	// download has nothing like.
 	if costs, err = runFollow(self, url, few, most, max(rounds/3, 1)); err != nil {
 		return false, err
 	}
