@@ -102,20 +102,16 @@ func (e *behindError) Error() string {
 		e.head, e.known-e.head, e.known)
 }
 
-// rollbackAge is how long a head that went back is waited out where snapshots never
-// grow too old.
+// rollbackAge is how long a head that went back is waited out at least: where snapshots
+// are withheld early, or never, too.
 const rollbackAge = 15 * time.Minute
 
 // rolledBack tells whether the chain itself went back to head, which no chain does that
 // is alive: after a reorg, however deep, the next block is at a later slot than any
-// before. It takes that nothing is shown any more, and that a node calls itself synced
-// there: it is a test network that was begun anew, say.
+// before. It takes that no head was confirmed for long, and that a node calls itself synced
+// there: it is a test network that was set back and stands still, say.
 func (c *Collector) rolledBack(head beacon.Header, healths []beacon.NodeHealth) bool {
-	age := c.cfg.MaxAge
-	if age == 0 {
-		age = rollbackAge
-	}
-	if at, ok := c.self.confirmed(); ok && c.cfg.Now().Sub(at) <= age {
+	if at, ok := c.self.confirmed(); ok && c.cfg.Now().Sub(at) <= max(c.cfg.MaxAge, rollbackAge) {
 		return false
 	}
 	return slices.ContainsFunc(healths, func(h beacon.NodeHealth) bool {

@@ -75,14 +75,10 @@ func TestAWrongBlockIsAskedForAgain(t *testing.T) {
 	c := sim.collector(testOptions{validators: []string{"3"}, window: fourEpochs, logger: slog.New(slog.DiscardHandler)})
 	sim.to(100)
 	samples(t, c)
-	// The body of slot 97 comes to be one that attests to itself.
-	tip := slices.IndexFunc(c.state.spine.links, func(l link) bool { return l.slot == 97 })
-	l := &c.state.spine.links[tip]
-	body := *l.body
-	body.Attestations = slices.Clone(body.Attestations)
-	body.Attestations[0].Slot = 97
-	l.body = &body
-	c.blocks.Put(l.root, l.body)
+	spoil(c, 97, func(b *duty.Block) { // it attests to itself
+		b.Attestations = slices.Clone(b.Attestations)
+		b.Attestations[0].Slot = 97
+	})
 	for _, d := range c.state.duties {
 		d.tally, d.tallied = nil, duty.Root{}
 	}
@@ -100,35 +96,48 @@ func TestAWrongBlockIsAskedForAgain(t *testing.T) {
 // An epoch that cannot be accounted from what was read live does not hold up the head,
 // and is read back.
 func TestAnEpochThatDoesNotFitHoldsUpNothing(t *testing.T) {
-	sim := simulate(t, quiet(64))
-	var log bytes.Buffer
-	c := sim.collector(testOptions{validators: []string{"3"}, window: fourEpochs, logger: slog.New(slog.NewTextHandler(&log, nil))})
-	sim.to(97)
-	samples(t, c)
-	// The last block that counts for epoch 10 comes to be one that attests to itself.
-	l := &c.state.spine.links[len(c.state.spine.links)-1]
-	for l.slot > 95 {
-		l = &c.state.spine.links[c.state.spine.from(l.slot)-1]
+	for name, tc := range map[string]struct {
+		slot  duty.Slot
+		spoil func(*duty.Block)
+	}{
+		"an attestation": {95, func(b *duty.Block) {
+			b.Attestations = slices.Clone(b.Attestations)
+			b.Attestations[0].Slot, b.Attestations[0].TargetEpoch = 95, 10
+		}},
+		"a sync aggregate": {84, func(b *duty.Block) { b.SyncBits = nil }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			sim := simulate(t, quiet(64))
+			var log bytes.Buffer
+			c := sim.collector(testOptions{validators: []string{"3"}, window: fourEpochs, logger: slog.New(slog.NewTextHandler(&log, nil))})
+			sim.to(97)
+			samples(t, c)
+			spoil(c, tc.slot, tc.spoil)
+			d := c.state.duties[10]
+			d.tally, d.tallied = nil, duty.Root{}
+			sim.to(98) // epoch 10 settles
+			got := chainTextOf(t, c)
+			if why := c.self.lastError(); why != "" {
+				t.Errorf("the head is held up: %s", why)
+			}
+			if !strings.Contains(log.String(), "could not be accounted") {
+				t.Errorf("the log does not tell:\n%s", log.String())
+			}
+			fresh := sim.collector(testOptions{validators: []string{"3"}, window: fourEpochs})
+			if want := chainTextOf(t, fresh); got != want {
+				t.Errorf("differs from a replica that was told the truth:\n%s", firstDifference(got, want))
+			}
+		})
 	}
+}
+
+// spoil changes the block that was read of slot.
+func spoil(c *Collector, slot duty.Slot, change func(*duty.Block)) {
+	l := &c.state.spine.links[c.state.spine.from(slot)]
 	body := *l.body
-	body.Attestations = slices.Clone(body.Attestations)
-	body.Attestations[0].Slot, body.Attestations[0].TargetEpoch = 95, 10
+	change(&body)
 	l.body = &body
 	c.blocks.Put(l.root, l.body)
-	d := c.state.duties[10]
-	d.tally, d.tallied = nil, duty.Root{}
-	sim.to(98) // epoch 10 settles
-	got := chainTextOf(t, c)
-	if why := c.self.lastError(); why != "" {
-		t.Errorf("the head is held up: %s", why)
-	}
-	if !strings.Contains(log.String(), "could not be accounted") {
-		t.Errorf("the log does not tell:\n%s", log.String())
-	}
-	fresh := sim.collector(testOptions{validators: []string{"3"}, window: fourEpochs})
-	if want := chainTextOf(t, fresh); got != want {
-		t.Errorf("differs from a replica that was told the truth:\n%s", firstDifference(got, want))
-	}
 }
 
 // A reorg that reaches over the block that decides a sync committee has it read again.

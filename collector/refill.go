@@ -241,7 +241,7 @@ func (st *state) account(ctx context.Context, c *Collector, epoch duty.Epoch) er
 	}
 	in := st.outcomeInput(epoch, links, a)
 	if err := in.Check(st.spec, epoch); err != nil {
-		return fmt.Errorf("accounting: %w", err)
+		return st.disbelieve(c, epoch, links, err)
 	}
 	s := &settledEpoch{until: until, outcome: d.tally.Outcome(in), covering: st.roster.crew}
 	if prior, ok := st.valid(epoch); ok {

@@ -17,7 +17,8 @@ type Source interface {
 	Spec(ctx context.Context) (*duty.Spec, error)
 	Head(ctx context.Context) (beacon.Header, error)
 	HeaderByRoot(ctx context.Context, root duty.Root) (beacon.Header, error)
-	// Canonical tells whether the node still counts the block to its canonical chain.
+	// Canonical tells whether each node that answered by slot or by epoch since the last
+	// call counts the block to its canonical chain.
 	Canonical(ctx context.Context, root duty.Root) (bool, error)
 	BlockByRoot(ctx context.Context, root duty.Root) (*duty.Block, error)
 	// BlockAtSlot also tells which node answered; it returns nil without error when the
