@@ -25,7 +25,10 @@ func TestExporterShowsTheChainOfItsNode(t *testing.T) {
 	node := httptest.NewServer(chain.Handler())
 	defer node.Close()
 	list := programtest.File(t, "watch.yaml", "validators:\n  - {indices: 0-3, labels: {operator: acme}}\n")
-	r := start(t, buildCollector, "--beacon.url="+node.URL, "--validators.config="+list, "--validator=7", "--web.disable-exporter-metrics")
+	// The recording has no day of epochs: with a longer window counters would wait a minute
+	// before they start without the older ones.
+	r := start(t, buildCollector, "--beacon.url="+node.URL, "--validators.config="+list, "--validator=7", "--web.disable-exporter-metrics",
+		"--counters.window-epochs=2")
 
 	r.expect("GET", "/-/ready", 503, "no snapshot yet: waiting for the first scrape to reach a beacon node\n")
 	page := scrapeUntilWhole(r)
