@@ -221,7 +221,8 @@ exporter has all of them, and that has been so for as long as the alert waits. T
 through it.`,
 			Impact: `
 Counts of the window are too small, numerators and denominators alike, so ratios stay about right. Finished windows that are
-not whole are not exposed, so a rollup has a gap for good.`,
+not whole are not exposed, so a rollup has a gap, unless a node gives the missing epochs while the window is still among
+those that are shown.`,
 			Diagnosis: `
 	validator_exporter_window_complete == 0
 	validator_exporter_window_first_epoch

@@ -36,8 +36,8 @@ At the beacon node and the validator client:
 const oneSigner = `
 Never run the same key in two validator clients, not even for a minute, not even if you believe that the first one is dead:
 two signatures for one slot are slashed, and that costs more than months of missed attestations. Before keys move to another
-machine, stop the first client for good, take its slashing protection database along, and wait until an epoch has passed
-without an attestation.`
+machine, stop the first client for good, take its slashing protection database along, and wait three epochs (20 minutes on
+mainnet) in which the chain shows no attestation of theirs: one may be included until the end of the epoch after its own.`
 
 func effectivenessLowRunbook() Runbook {
 	return Runbook{
