@@ -467,9 +467,11 @@ func (e *misfitError) Error() string {
 func (e *misfitError) Unwrap() error { return e.error }
 
 // disbelieve forgets an epoch's duties and these blocks' bodies, of which at least one is
-// wrong, so that they are asked for again: a node that answered wrong once may do better.
+// wrong, so that they are asked for again, of another node where there is one: one that
+// answered wrong once may do better, but need not.
 func (st *state) disbelieve(c *Collector, epoch duty.Epoch, links []link, err error) error {
 	delete(st.duties, epoch)
+	c.cfg.Source.Doubt(epoch)
 	for i := range links {
 		c.blocks.Drop(links[i].root)
 		links[i].body = nil

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -62,6 +63,37 @@ func TestWrongCommitteesAreAskedForAgain(t *testing.T) {
 	}
 	if lies == 0 || failed == 0 {
 		t.Fatalf("%d lies, %d failures: the node was not wrong", lies, failed)
+	}
+	fresh := sim.collector(testOptions{validators: []string{"3"}, window: fourEpochs})
+	if got, want := chainTextOf(t, c), chainTextOf(t, fresh); got != want {
+		t.Errorf("differs from a replica that was told the truth: %s\n%s", c.self.lastError(), firstDifference(got, want))
+	}
+}
+
+// A node that stays wrong is passed over, and named, where there is another one.
+func TestANodeWhoseCommitteesDoNotFitIsPassedOver(t *testing.T) {
+	sim := simulate(t, quiet(64))
+	other := simulate(t, quiet(48))
+	other.to(200)
+	url := lying(t, sim, other.node, func(r *http.Request) bool {
+		epoch, _ := strconv.Atoi(r.URL.Query().Get("epoch"))
+		return strings.HasSuffix(r.URL.Path, "/committees") && epoch >= 14
+	})
+	var log bytes.Buffer
+	c := sim.collector(testOptions{urls: []string{url, sim.url}, validators: []string{"3"}, window: fourEpochs, logger: slog.New(slog.NewTextHandler(&log, nil))})
+	failed := 0
+	for slot := duty.Slot(100); slot <= 158; slot++ {
+		sim.to(slot)
+		samples(t, c)
+		if c.self.lastError() != "" {
+			failed++
+		}
+	}
+	if failed == 0 || failed > 2 {
+		t.Errorf("%d of 59 scrapes failed, want one for each epoch that the node was asked about", failed)
+	}
+	if !strings.Contains(log.String(), "do not fit together") || !strings.Contains(log.String(), url) {
+		t.Errorf("the log does not name %s:\n%s", url, log.String())
 	}
 	fresh := sim.collector(testOptions{validators: []string{"3"}, window: fourEpochs})
 	if got, want := chainTextOf(t, c), chainTextOf(t, fresh); got != want {

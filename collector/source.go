@@ -25,6 +25,8 @@ type Source interface {
 	// slot is empty.
 	BlockAtSlot(ctx context.Context, slot duty.Slot) (block *duty.Block, node string, err error)
 	Committees(ctx context.Context, epoch, head duty.Epoch) (*duty.Committees, error)
+	// Doubt says that the committees of epoch that were answered do not fit the blocks.
+	Doubt(epoch duty.Epoch)
 	ProposerDuties(ctx context.Context, epoch duty.Epoch) ([]duty.ValidatorIndex, error)
 	SyncCommittee(ctx context.Context, state beacon.StateID, epoch duty.Epoch) ([]duty.ValidatorIndex, error)
 	Finality(ctx context.Context, state beacon.StateID) (beacon.Finality, error)

@@ -5,9 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"mime"
 	"net/http"
+	"slices"
 	"strconv"
+	"time"
 
 	"github.com/attestantio/go-eth2-client/api"
 	eth2http "github.com/attestantio/go-eth2-client/http"
@@ -259,6 +262,7 @@ func (p *Pool) Committees(ctx context.Context, epoch, head duty.Epoch) (*duty.Co
 	}
 	err = p.askFrom(ctx, opCommittees, decided, fmt.Sprintf("the committees of epoch %d", epoch), func(ctx context.Context, n *node, _ *eth2http.Service) (bool, error) {
 		var err error
+		defer func() { p.gaveCommittees(n, epoch, err) }()
 		committees, err = p.readCommittees(ctx, n, spec, StateHead, epoch)
 		if err != nil && epoch <= head {
 			if refusal := newFailure(n, opCommittees, err); refusal.unavailable || refusal.reason == reasonDecode {
@@ -271,6 +275,45 @@ func (p *Pool) Committees(ctx context.Context, epoch, head duty.Epoch) (*duty.Co
 		return nil, err
 	}
 	return committees, nil
+}
+
+// gaveCommittees notes who answered, for Doubt.
+func (p *Pool) gaveCommittees(n *node, epoch duty.Epoch, err error) {
+	const kept = 8 // more than there are epochs that are not settled
+	if err != nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.committeesBy, epoch)
+	for len(p.committeesBy) >= kept {
+		delete(p.committeesBy, slices.Min(slices.Collect(maps.Keys(p.committeesBy))))
+	}
+	p.committeesBy[epoch] = n
+}
+
+// doubtAge is how long a node that was doubted is asked after the others.
+const doubtAge = 10 * time.Minute
+
+// Doubt says that the committees of epoch do not fit the blocks. Whoever answered with
+// them is asked after the other nodes for a while.
+func (p *Pool) Doubt(epoch duty.Epoch) {
+	p.mu.Lock()
+	n := p.committeesBy[epoch]
+	delete(p.committeesBy, epoch)
+	p.mu.Unlock()
+	if n == nil {
+		return
+	}
+	now := p.cfg.Now()
+	n.mu.Lock()
+	known := now.Before(n.doubtedUntil)
+	n.doubtedUntil = now.Add(doubtAge)
+	n.mu.Unlock()
+	if known {
+		return
+	}
+	n.log.Warn("Beacon node answered with committees, or with a block, that do not fit together; other nodes are asked first for a while", "epoch", epoch)
 }
 
 func (p *Pool) readCommittees(ctx context.Context, n *node, spec *duty.Spec, state StateID, epoch duty.Epoch) (committees *duty.Committees, err error) {

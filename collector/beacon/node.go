@@ -52,6 +52,8 @@ type node struct {
 	// told: since the pool was last asked what is canonical, the node has answered something
 	// that depends on its canonical chain.
 	told bool
+	// doubtedUntil: what the node answered did not fit; others are asked first until then.
+	doubtedUntil time.Time
 	// noPeersUntil saves asking a node that does not serve its number of peers.
 	noPeersUntil time.Time
 }

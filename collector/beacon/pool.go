@@ -62,6 +62,8 @@ type Pool struct {
 	mu sync.Mutex
 	// genesis is the network: genesis_validators_root of the first node that answered.
 	genesis *duty.Root
+	// committeesBy are the nodes that answered with the committees of recent epochs.
+	committeesBy map[duty.Epoch]*node
 
 	spec        atomic.Pointer[agedSpec]
 	specTurn    chan struct{}
@@ -87,7 +89,7 @@ func New(cfg Config) (*Pool, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	p := &Pool{cfg: cfg, metrics: newMetrics(), specTurn: make(chan struct{}, 1)}
+	p := &Pool{cfg: cfg, metrics: newMetrics(), specTurn: make(chan struct{}, 1), committeesBy: map[duty.Epoch]*node{}}
 	p.blockBuffer.New = func() any { return new(blockBuffer) }
 	p.committees.New = func() any { return new(wire.CommitteeScratch) }
 	p.ctx, p.cancel = context.WithCancel(context.Background())
@@ -172,6 +174,7 @@ func (p *Pool) score(n *node, newest duty.Slot) int {
 		n.health.optimistic != nil && *n.health.optimistic,
 		n.headKnown && (n.head+lagSlots < newest || !p.plausible(n.head)),
 		n.health.executionOffline != nil && *n.health.executionOffline,
+		p.cfg.Now().Before(n.doubtedUntil),
 		n.failing,
 	} {
 		score <<= 1
