@@ -270,6 +270,9 @@ type SystemThresholds struct {
 	Goroutines int `yaml:"goroutines"`
 	// FileDescriptors: share of the limit.
 	FileDescriptors float64 `yaml:"file_descriptors"`
+	// Restarts of a process that RestartRange may see before it is told.
+	Restarts     int           `yaml:"restarts"`
+	RestartRange time.Duration `yaml:"restart_range"`
 	// For: how long it must last.
 	For time.Duration `yaml:"for"`
 }
@@ -501,6 +504,8 @@ func (a Alerts) validate(v *validation, c Config) {
 	v.share("alerts.system.cpu", s.CPU)
 	v.check(s.Goroutines >= 1, "alerts.system.goroutines %d: must be positive", s.Goroutines)
 	v.share("alerts.system.file_descriptors", s.FileDescriptors)
+	v.check(s.Restarts >= 1, "alerts.system.restarts %d: must be positive", s.Restarts)
+	v.duration("alerts.system.restart_range", s.RestartRange, time.Duration(2*(s.Restarts+2))*c.Chain.ScrapeInterval)
 	v.duration("alerts.system.for", s.For, wait)
 
 	v.share("alerts.cache.hit_rate", a.Cache.HitRate)

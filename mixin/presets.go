@@ -82,7 +82,7 @@ func base() Config {
 			},
 			System: SystemThresholds{
 				MemoryHigh: 2_000_000_000, MemoryCritical: 4_000_000_000, CPU: 0.8, Goroutines: 1000,
-				FileDescriptors: 0.8, For: 10 * time.Minute,
+				FileDescriptors: 0.8, Restarts: 3, RestartRange: time.Hour, For: 10 * time.Minute,
 			},
 			Cache: CacheThresholds{HitRate: 0.7, MinimumLookups: 100, Range: time.Hour},
 		},

@@ -37,7 +37,7 @@ func TestWhoIsBlamed(t *testing.T) {
 		"ValidatorSnapshotStaleCritical": false, "ValidatorWindowIncomplete": false,
 		"RollupConflict": false, "RollupDown": false, "RollupLagging": false, "RollupPartitionMissing": false,
 		"RollupPoolExhausted": false, "RollupPoolLeak": false, "RollupWriteFailures": false, "RollupWritesSlow": false,
-		"CPUHigh": false, "CacheHitRateLow": false, "CacheOperationFailures": false, "FileDescriptorsHigh": false,
+		"CPUHigh": false, "CacheHitRateLow": false, "CacheOperationFailures": false, "FileDescriptorsHigh": false, "RestartLoop": false,
 		"GoroutineLeak": false, "MemoryCritical": false, "MemoryHigh": false,
 	}
 	for _, c := range mixin.Presets() {

@@ -11,8 +11,8 @@ import (
 // separate processes, so each is looked at by itself.
 func system(c mixin.Config) Section {
 	return Section{
-		Name: "system", Title: "System", About: "Memory, processors and files of this project's processes.",
-		Alerts: []Alert{memoryHigh(c), memoryCritical(c), cpuHigh(c), goroutineLeak(c), fileDescriptorsHigh(c)},
+		Name: "system", Title: "System", About: "Memory, processors, files and restarts of this project's processes.",
+		Alerts: []Alert{memoryHigh(c), memoryCritical(c), cpuHigh(c), goroutineLeak(c), fileDescriptorsHigh(c), restartLoop(c)},
 	}
 }
 
@@ -72,8 +72,8 @@ A process that was killed has started again. Memory is one cause; that it was th
 
 	changes(process_start_time_seconds[1h])
 
-An exporter that does not come back is told by [ValidatorExporterDown](ValidatorExporterDown.md). No alert counts restarts: one
-that is killed again and again, and answers in between, shows in the query above only, and in counters that never appear.
+An exporter that does not come back is told by [ValidatorExporterDown](ValidatorExporterDown.md), one that is killed again and
+again by [RestartLoop](RestartLoop.md).
 
 What holds the memory, with «--web.enable-pprof»:
 
@@ -201,5 +201,50 @@ On its machine, what they are:
 		},
 	}
 	a.Cases = fileCases(c, a)
+	return a
+}
+
+// restartLoop sees what no other alert does: a process that is killed again and again
+// answers in between, so it is never down for long.
+func restartLoop(c mixin.Config) Alert {
+	t := c.Alerts.System
+	a := Alert{
+		Name: "RestartLoop", Severity: mixin.Warning,
+		Expr: fmt.Sprintf("%s > %d", processes(c, func(q queries) string {
+			return fmt.Sprintf("changes(%s[%s])", q.series("process_start_time_seconds"), mixin.Duration(t.RestartRange))
+		}), t.Restarts),
+		For: queries{c}.wait(), Dashboard: mixin.BeaconDashboard,
+		Summary:     "A process of the monitoring starts again and again.",
+		Description: process(c) + fmt.Sprintf(" started again {{ $value }} times within %s; at most %d are expected.", mixin.Duration(t.RestartRange), t.Restarts),
+		Action:      "Find out what ends it: too little memory, a failing health check, or a mistake that it logs last.",
+		Runbook: Runbook{
+			Meaning: `
+An exporter or receiver has started more often than expected within the time that the alert looks at. Each start is one seen by
+Prometheus at the same address: pods that an upgrade replaces have addresses of their own and do not count.`,
+			Impact: `
+After each start the exporter reads the window's epochs back, which takes minutes. If it does not live that long there are no
+counters, and no alert that needs them can fire. What the receiver was sent in between is sent again by Prometheus.`,
+			Diagnosis: `
+	changes(process_start_time_seconds[1h])
+	process_resident_memory_bytes
+	validator_exporter_window_complete
+
+What ended it? The last lines that it wrote, and its exit code: 137 is a kill from outside, mostly for memory.
+
+	kubectl describe pod POD
+	kubectl logs --previous POD
+	docker inspect --format '{{ .State.OOMKilled }} {{ .State.ExitCode }}' CONTAINER
+	journalctl --unit=validator-exporter --since=-1h`,
+			Mitigation: `
+- «OOMKilled», or «oom-kill» in the machine's log: give it more memory; docs/performance.md has what is usual. See
+  [MemoryHigh](MemoryHigh.md).
+- Killed by a liveness probe: the probe must ask «/-/healthy» («/health»), not «/-/ready», which is no while counters are read
+  back, and must have as many seconds as the shipped one.
+- It ends by itself with an error: the line says what to do.
+- A panic in the log: keep it, go back to the version before, and report it.
+- You restarted it yourself, more often than the knob «alerts.system.restarts» expects: nothing.`,
+		},
+	}
+	a.Cases = restartCases(c, a)
 	return a
 }

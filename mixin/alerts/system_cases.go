@@ -91,3 +91,33 @@ func fileCases(c mixin.Config, a Alert) []Case {
 		}
 	})
 }
+
+func restartCases(c mixin.Config, a Alert) []Case {
+	t := c.Alerts.System
+	const metric = "process_start_time_seconds"
+	limit := t.Restarts
+	s := scraped(c, 2*t.RestartRange)
+	r := s
+	r.c = receiver(c)
+	// started is the time at which a process began that starts anew each so many steps,
+	// and so many times at the most.
+	started := func(s scenario, replica string, every, times int) Series {
+		return s.gauge(replica, metric, func(n int) float64 { return 1e6 + float64(min(n/every, times)) })
+	}
+	text := fmt.Sprintf(" started again %d times within %s; at most %d are expected.", limit+1, mixin.Duration(t.RestartRange), limit)
+	const often = 2
+	begins := often * (limit + 1)
+	seldom := s.after(t.RestartRange)/limit + 1
+	return []Case{
+		s.fires("fires for an exporter that is killed again and again", a, begins, []Series{started(s, first, often, limit+1)}, s.ofProcess(text)),
+		s.fires("fires for a receiver that is killed again and again", a, begins, []Series{started(r, first, often, limit+1)}, r.ofProcess(text)),
+		s.fires("fires for the one of two replicas", a, begins,
+			[]Series{started(s, first, often, limit+1), started(s, second, often, limit)}, s.ofProcess(text)),
+		s.silent("is silent about as many starts as are expected", []Series{started(s, first, often, limit), started(r, first, often, limit)}),
+		s.silent("is silent when starts are far between", []Series{started(s, first, seldom, s.steps)}),
+		s.silent("is silent when pods are replaced", []Series{
+			s.own(first, metric, s.values(func(n int) (float64, bool) { return 1e6, n < s.steps/2 })),
+			s.own(second, metric, s.values(func(n int) (float64, bool) { return 2e6, n >= s.steps/2 })),
+		}),
+	}
+}

@@ -52,7 +52,7 @@ func changed() mixin.Config {
 				PartitionHorizon: 9 * 24 * time.Hour, Range: 11 * time.Minute,
 			},
 			System: mixin.SystemThresholds{
-				MemoryHigh: 1_700_000_000, MemoryCritical: 3_300_000_000, CPU: 0.73, Goroutines: 1234, FileDescriptors: 0.76, For: 12 * time.Minute,
+				MemoryHigh: 1_700_000_000, MemoryCritical: 3_300_000_000, CPU: 0.73, Goroutines: 1234, FileDescriptors: 0.76, Restarts: 4, RestartRange: 50 * time.Minute, For: 12 * time.Minute,
 			},
 			Cache: mixin.CacheThresholds{HitRate: 0.66, MinimumLookups: 130, Range: 2 * time.Hour},
 		},
