@@ -305,7 +305,9 @@ func (p *proof) checkRules(ctx context.Context, t *testing.T, at time.Time, shap
 				t.Error(err)
 				continue
 			}
-			if len(series) == 0 {
+			// Sums of whole hours have nothing to add up before the first is over. The tests
+			// of the rules, by promtool, last for days.
+			if len(series) == 0 && !strings.Contains(rule.Record, ":long_ratio") {
 				t.Errorf("%s has no series; its rule is\n%s", rule.Record, rule.Expr)
 			}
 			for _, s := range series {
@@ -321,7 +323,7 @@ func (p *proof) checkRules(ctx context.Context, t *testing.T, at time.Time, shap
 		}
 	}
 	ratios := p.checkRatios(ctx, t, at, shape, h)
-	t.Logf("%d rules are healthy; %d are recording rules, all with series; %d ratios compared with what other code counts", n, records, ratios)
+	t.Logf("%d rules are healthy; %d are recording rules, with series as far as they are not of weeks; %d ratios compared with what other code counts", n, records, ratios)
 }
 
 // evaluationFailures asks the server for its own metric.
