@@ -224,7 +224,7 @@ func TestKubePrometheusStackWithoutHistoryNeedsNothing(t *testing.T) {
 			t.Errorf("the data source's %s is %v, want %v", key, got, want[key])
 		}
 	}
-	for path, in := range map[string]map[string]any{"prometheus.prometheusSpec.retention": history, "grafana.sidecar": history} {
+	for path, in := range map[string]map[string]any{"grafana.sidecar": history} {
 		if value := at(in, strings.Split(path, ".")...); value != nil {
 			t.Errorf("values-history.yaml has %s, which is of the other file", path)
 		}
@@ -268,7 +268,6 @@ func TestRetentionsReachAsFarAsRulesLookBack(t *testing.T) {
 	}
 	for where, retention := range map[string]any{
 		"the chart":                             at(readYAML(t, chart+"/values.yaml"), "prometheus", "retentionTime"),
-		"kube-prometheus-stack":                 at(readYAML(t, root+"/deploy/kube-prometheus-stack/values.yaml"), "prometheus", "prometheusSpec", "retention"),
 		"full.yml":                              at(readYAML(t, composeDir+"/prometheus/full.yml"), "storage", "tsdb", "retention", "time"),
 		"solo.yml":                              at(readYAML(t, composeDir+"/prometheus/solo.yml"), "storage", "tsdb", "retention", "time"),
 		"Debian's Prometheus, by docs/solo.md,": flag[1],
