@@ -3,7 +3,6 @@ package collector
 import (
 	"cmp"
 	"slices"
-	"strconv"
 
 	"github.com/ethereum-validator-monitor/validator-monitor/collector/exposition"
 )
@@ -143,13 +142,6 @@ func inTurn(kinds [offenceKinds][]offence, limit int) []offence {
 // missed attestation is counted among the offences.
 const leastStreak = 2
 
-var atLeastLabels = func() (labels [streakEpochs + 1]string) {
-	for n := range labels {
-		labels[n] = `,at_least="` + strconv.Itoa(n) + `"`
-	}
-	return labels
-}()
-
 // groupOffenders counts each group's offenders, of whom there may be more than are listed.
 func (s *snapshot) groupOffenders(b *builder, same bool) {
 	const byOffence, byStreak = "ethereum_group_offenders", "ethereum_group_missed_attestation_streaks"
@@ -177,19 +169,20 @@ func (s *snapshot) groupOffenders(b *builder, same bool) {
 			}
 		}
 	}
-	var offenders, streaks []exposition.Series
+	offenders := make([]exposition.Series, 0, len(groups)*offenceKinds)
+	streaks := make([]exposition.Series, 0, len(groups)*(streakEpochs+1-leastStreak))
 	for g := range groups {
-		c, labels := &groups[g], s.roster.groups[g].series
+		c, named := &groups[g], &s.roster.groups[g]
 		for kind, n := range c.offenders {
 			if c.known[kind] {
-				offenders = append(offenders, exposition.Series{Labels: labels + offenceLabels[kind], Value: n})
+				offenders = append(offenders, exposition.Series{Labels: named.offences[kind], Value: n})
 			}
 		}
 		if !c.known[missedStreak] {
 			continue
 		}
 		for n := leastStreak; n <= streakEpochs; n++ {
-			streaks = append(streaks, exposition.Series{Labels: labels + atLeastLabels[n], Value: c.streaks[n]})
+			streaks = append(streaks, exposition.Series{Labels: named.streaks[n], Value: c.streaks[n]})
 		}
 	}
 	b.add(byOffence, offenders)

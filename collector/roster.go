@@ -55,6 +55,10 @@ type groupKey struct{ by, name string }
 type group struct {
 	key    groupKey
 	series string
+	// offences and streaks are series, with the label of each kind and length, since they
+	// are counted at each head.
+	offences [offenceKinds]string
+	streaks  [streakEpochs + 1]string
 	// unknown counts entries of this group that the chain does not know.
 	unknown int
 }
@@ -206,7 +210,14 @@ func groupsOf(network string, list *watch.List) []group {
 	})
 	groups := make([]group, 0, len(keys)+1)
 	for _, k := range append([]groupKey{everybody}, keys...) {
-		groups = append(groups, group{key: k, series: exposition.Labels("network", network, "group_by", k.by, "group", k.name)})
+		g := group{key: k, series: exposition.Labels("network", network, "group_by", k.by, "group", k.name)}
+		for kind, label := range offenceLabels {
+			g.offences[kind] = g.series + label
+		}
+		for n := leastStreak; n <= streakEpochs; n++ {
+			g.streaks[n] = g.series + `,at_least="` + strconv.Itoa(n) + `"`
+		}
+		groups = append(groups, g)
 	}
 	return groups
 }
