@@ -531,12 +531,15 @@ func (c *Collector) confirmCanonical(ctx context.Context) error {
 }
 
 // settle accounts every epoch that has just settled, from the tallies that followed
-// it live. One that cannot be accounted from them does not hold up the head.
+// it live. One that cannot be accounted from them does not hold up the head: the window
+// lacks it until refillStep, which is next, has read it back.
 func (st *state) settle(ctx context.Context, c *Collector) error {
 	newest, ok := duty.SettledEpoch(st.spec, st.spine.Head())
 	if !ok {
 		return nil
 	}
+	patience, cancel := context.WithTimeout(ctx, settlePatience)
+	defer cancel()
 	for e := range st.duties {
 		if e > newest {
 			continue
@@ -544,15 +547,12 @@ func (st *state) settle(ctx context.Context, c *Collector) error {
 		if _, done := st.valid(e); done {
 			continue
 		}
-		err := st.account(ctx, c, e)
-		var misfit *misfitError
+		err := st.account(patience, c, e)
 		switch {
-		case errors.As(err, &misfit):
-			// What it was accounted from is forgotten, so the window lacks this epoch until
-			// refillStep, which is next, has read it back.
-			c.cfg.Logger.Warn("A settled epoch could not be accounted from what was read live", "epoch", e, "err", err)
-		case err != nil && !errors.Is(err, beacon.ErrUnavailable):
+		case err != nil && ctx.Err() != nil:
 			return err
+		case err != nil && !errors.Is(err, beacon.ErrUnavailable):
+			c.cfg.Logger.Warn("A settled epoch could not be accounted from what was read live", "epoch", e, "err", err)
 		}
 	}
 	return nil

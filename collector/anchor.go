@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,6 +27,8 @@ func (st *state) noteAnchors(c *Collector, exact bool) {
 		a = newAnchor()
 		st.anchors[first] = a
 	}
+	version := a.version
+	defer func() { st.learned(a, version) }()
 	for i := range st.roster.members {
 		r := &st.roster.members[i].record
 		if first == epoch {
@@ -35,6 +38,15 @@ func (st *state) noteAnchors(c *Collector, exact bool) {
 		} else if r.ActivationEpoch == epoch {
 			a.join(st.spec, r, exact)
 		}
+	}
+}
+
+// learned has what depends on a shown anew when something was learned of it since version:
+// also where what comes next fails, as no later look would tell.
+func (st *state) learned(a *anchor, version int) {
+	if a.version != version {
+		st.unpublished = true
+		st.accounted++
 	}
 }
 
@@ -121,25 +133,24 @@ func (st *state) completeAnchors(ctx context.Context, c *Collector) {
 		if young || !a.due(c, a.askedAt) || c.cfg.Now().Sub(a.askedAt) < anchorRetry {
 			continue
 		}
-		version := a.version
 		if _, err := st.ensureAnchor(ctx, c, first, active); err != nil {
 			c.cfg.Logger.Debug("Could not complete what is known of a window's first state", "epoch", first, "err", err)
-		}
-		if a.version != version {
-			st.unpublished = true
-			st.accounted++
 		}
 	}
 }
 
 // ensureAnchor has the frozen balances of the window that begins at first read, for
-// every watched validator, and the whole network's where that is wanted.
+// every watched validator, and the whole network's where that is wanted. Where there is a
+// record for everybody already, one that stands in, nothing fails: to ask again may only
+// make it better, and the head waits.
 func (st *state) ensureAnchor(ctx context.Context, c *Collector, first duty.Epoch, active int) (*anchor, error) {
 	a := st.anchors[first]
 	if a == nil {
 		a = newAnchor()
 		st.anchors[first] = a
 	}
+	version := a.version
+	defer func() { st.learned(a, version) }()
 	head := st.headEpoch()
 	again := a.due(c, a.askedAt)
 	var atFirst []duty.ValidatorIndex
@@ -159,7 +170,8 @@ func (st *state) ensureAnchor(ctx context.Context, c *Collector, first duty.Epoc
 	if again || len(atFirst)+len(later) > 0 {
 		a.askedAt = c.cfg.Now()
 	}
-	served, err := st.readAnchored(ctx, c, first, atFirst, a.put)
+	complete := !slices.ContainsFunc(atFirst, func(index duty.ValidatorIndex) bool { _, have := a.records[index]; return !have })
+	served, err := st.readAnchored(ctx, c, first, atFirst, complete, a.put)
 	if err != nil {
 		return nil, err
 	}
@@ -173,7 +185,8 @@ func (st *state) ensureAnchor(ctx context.Context, c *Collector, first duty.Epoc
 		}
 	}
 	for epoch, indices := range later {
-		served, err := st.readAnchored(ctx, c, epoch, indices, a.join)
+		complete := !slices.ContainsFunc(indices, func(index duty.ValidatorIndex) bool { return !a.records[index].joined })
+		served, err := st.readAnchored(ctx, c, epoch, indices, complete, a.join)
 		if err != nil {
 			return nil, err
 		}
@@ -195,12 +208,19 @@ func (st *state) standIn(index duty.ValidatorIndex, put func(*duty.Spec, *wire.V
 }
 
 // readAnchored reads records in the first state of epoch; served is false where no node
-// serves that state.
-func (st *state) readAnchored(ctx context.Context, c *Collector, epoch duty.Epoch, indices []duty.ValidatorIndex, put func(*duty.Spec, *wire.Validator, bool)) (served bool, err error) {
+// serves that state. complete: there is a record of each to go on with, so that this may
+// not take long, and does not fail as long as ctx lasts.
+func (st *state) readAnchored(ctx context.Context, c *Collector, epoch duty.Epoch, indices []duty.ValidatorIndex, complete bool, put func(*duty.Spec, *wire.Validator, bool)) (served bool, err error) {
 	if len(indices) == 0 {
 		return true, nil
 	}
-	err = c.cfg.Source.Validators(ctx, beacon.StateAt(st.spec.FirstSlot(epoch)), indexIDs(indices), func(v wire.Validator) error {
+	asking := ctx
+	if complete {
+		var cancel context.CancelFunc
+		asking, cancel = context.WithTimeout(ctx, againPatience)
+		defer cancel()
+	}
+	err = c.cfg.Source.Validators(asking, beacon.StateAt(st.spec.FirstSlot(epoch)), indexIDs(indices), func(v wire.Validator) error {
 		put(st.spec, &v, true)
 		return nil
 	})
@@ -208,6 +228,10 @@ func (st *state) readAnchored(ctx context.Context, c *Collector, epoch duty.Epoc
 	case errors.Is(err, beacon.ErrUnavailable):
 		c.cfg.Logger.Warn("No node serves this epoch's first state: the stake counters of its window use later effective balances, and may differ between replicas until the window rolls",
 			"epoch", epoch, "validators", len(indices))
+		return false, nil
+	case err != nil && complete && ctx.Err() == nil:
+		c.cfg.Logger.Warn("This epoch's first state could not be read again: the stake counters of its window use later effective balances, and may differ between replicas until the window rolls",
+			"epoch", epoch, "validators", len(indices), "err", err)
 		return false, nil
 	case err != nil:
 		return false, fmt.Errorf("reading effective balances at the first slot of epoch %d: %w", epoch, err)

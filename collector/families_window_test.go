@@ -187,6 +187,72 @@ func TestAFirstStateThatComesLateMakesTheFinishedWindowExact(t *testing.T) {
 	expect(t, got, want)
 }
 
+// Nor does it hold anything up when a node breaks down over it, right before counters go by
+// it: there are records that stand in. The head goes on also without a record, and then the
+// window lacks that epoch until one is given.
+func TestAFirstStateThatFailsHoldsUpNoHead(t *testing.T) {
+	for name, list := range map[string]string{
+		"stood in for":       "validators:\n  - indices: \"0-3\"\n",
+		"a validator is new": "validators:\n  - indices: \"0-4\"\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			sim := simulate(t, quiet(64))
+			var status atomic.Int64
+			status.Store(http.StatusNotFound)
+			url := between(t, sim.node, func(w http.ResponseWriter, r *http.Request) bool {
+				if status.Load() == 0 || !strings.Contains(r.URL.Path, "/states/96/validators") { // of epoch 12
+					return false
+				}
+				w.WriteHeader(int(status.Load()))
+				return true
+			})
+			path := writeFile(t, "watch.yml", "validators:\n  - indices: \"0-3\"\n")
+			options := testOptions{urls: []string{url}, watchFile: path, window: fourEpochs, stake: StakeNever}
+			c := sim.collector(options)
+			for slot := duty.Slot(90); slot <= 126; slot++ { // epoch 12 settles at slot 114
+				if slot == 112 {
+					rewrite(t, path, list)
+				}
+				if slot == 105 {
+					status.Store(http.StatusServiceUnavailable)
+				}
+				sim.to(slot)
+				expect(t, samples(t, c), map[string]float64{`ethereum_chain_head_slot{network="sim"}`: float64(slot)})
+				if why := c.self.lastError(); why != "" {
+					t.Fatalf("slot %d: the head is held up: %s", slot, why)
+				}
+			}
+			status.Store(0)
+			sim.to(127)
+			got := chainTextOf(t, c)
+			if name == "stood in for" {
+				expect(t, pageSamples(c), map[string]float64{validatorKey("ethereum_validator_attestations_expected_total", 3): 2}) // epochs 12 and 13
+				return
+			}
+			if want := chainTextOf(t, sim.collector(options)); got != want {
+				t.Errorf("differs from a replica that was given it at once:\n%s", firstDifference(got, want))
+			}
+		})
+	}
+}
+
+// What is learned of a first state is shown also where the epoch then fails for another reason.
+func TestWhatIsLearnedOfAFirstStateIsShown(t *testing.T) {
+	sim := simulate(t, quiet(64))
+	url, refuse := refusing(t, sim, "96")
+	c := sim.collector(testOptions{urls: []string{url}, validators: []string{"9"}, window: fourEpochs})
+	sim.to(96)
+	samples(t, c)
+	refuse.Store(false)
+	before := c.state.accounted
+	if _, err := c.state.ensureAnchor(t.Context(), c, 12, 64); err != nil {
+		t.Fatal(err)
+	}
+	if !c.state.unpublished || c.state.accounted == before {
+		t.Error("nothing tells that there is something to show")
+	}
+}
+
 // Without it to the end, stake is left out, and nothing else.
 func TestAFirstStateThatNeverComesTakesOnlyTheStake(t *testing.T) {
 	sim := simulate(t, quiet(64))

@@ -27,6 +27,11 @@ const (
 	// anchorRetry is the time after which a window's first state is asked for again as
 	// long as no counter goes by it. After that it is wallRetry.
 	anchorRetry = 2 * time.Minute
+	// againPatience is how long a flight waits for it where there is something to go on
+	// with, and settlePatience how long it tries to account what has just settled: less than
+	// liveTimeout, so that nodes that hang do not keep the head from being reached.
+	againPatience  = liveTimeout / 4
+	settlePatience = liveTimeout * 3 / 4
 	// parallelBlocks bounds the blocks read at once.
 	parallelBlocks = 8
 	// slowFor is how long nothing is read in parallel once a node has limited it.
