@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"slices"
 	"strings"
@@ -121,8 +122,12 @@ func (a *anchor) due(c *Collector, askedAt time.Time) bool {
 }
 
 // completeAnchors asks again for what no node gave of a window's first state: before
-// counters go by it, or for the finished window's families.
+// counters go by it, or for the finished window's families where those are shown.
 func (st *state) completeAnchors(ctx context.Context, c *Collector) {
+	oldest := duty.Epoch(0)
+	if _, shown, _ := st.lowest(c); shown != nil && c.cfg.CompletedWindows == 0 {
+		oldest = shown.Anchor
+	}
 	active := math.MaxInt // not known
 	if d := st.duties[st.headEpoch()]; d != nil {
 		active = len(d.committees.Members)
@@ -130,7 +135,7 @@ func (st *state) completeAnchors(ctx context.Context, c *Collector) {
 	for first, a := range st.anchors {
 		// From an epoch before counters go by it: a younger state may be reorged away.
 		young := st.spine.Head()+duty.Slot(st.spec.SlotsPerEpoch) < duty.SettlesAt(st.spec, first)
-		if young || !a.due(c, a.askedAt) || c.cfg.Now().Sub(a.askedAt) < anchorRetry {
+		if first < oldest || young || !a.due(c, a.askedAt) || c.cfg.Now().Sub(a.askedAt) < anchorRetry {
 			continue
 		}
 		if _, err := st.ensureAnchor(ctx, c, first, active); err != nil {
@@ -241,16 +246,21 @@ func (st *state) readAnchored(ctx context.Context, c *Collector, epoch duty.Epoc
 
 // readNetworkStake reads every validator's effective balance at the window's first
 // slot. A network whose balances are not known has no stake counters; that fails
-// nothing else.
+// nothing else. Once an epoch is accounted without them the window's stake is lost, and
+// they are not asked for any more.
 func (st *state) readNetworkStake(ctx context.Context, c *Collector, first duty.Epoch, a *anchor, active int) error {
 	wanted := c.cfg.NetworkStake == StakeAlways || c.cfg.NetworkStake == StakeAuto && active <= autoStakeLimit
-	if !wanted || a.network != nil || !a.due(c, a.networkAskedAt) {
+	again := !a.networkAskedAt.IsZero()
+	if !wanted || a.network != nil || a.used || again && a.networkSlow && c.cfg.Now().Sub(a.networkAskedAt) < anchorRetry {
 		return nil
 	}
 	a.networkAskedAt = c.cfg.Now()
+	began := time.Now()
+	asking, cancel := context.WithTimeout(ctx, networkPatience)
+	defer cancel()
 	var network []uint16
 	var balance duty.Gwei
-	err := c.cfg.Source.ActiveValidators(ctx, beacon.StateAt(st.spec.FirstSlot(first)), func(v wire.Validator) error {
+	err := c.cfg.Source.ActiveValidators(asking, beacon.StateAt(st.spec.FirstSlot(first)), func(v wire.Validator) error {
 		if v.Index > 1<<26 {
 			return fmt.Errorf("validator index %d is beyond any registry", v.Index)
 		}
@@ -267,7 +277,12 @@ func (st *state) readNetworkStake(ctx context.Context, c *Collector, first duty.
 		return ctx.Err()
 	}
 	if err != nil {
-		c.cfg.Logger.Warn("Could not read the network's effective balances; without them the network's stake counters are absent for this window", "epoch", first, "err", err)
+		a.networkSlow = time.Since(began) > networkQuick
+		level := slog.LevelWarn
+		if again {
+			level = slog.LevelDebug
+		}
+		c.cfg.Logger.Log(ctx, level, "Could not read the network's effective balances; without them the network's stake counters are absent for this window", "epoch", first, "err", err)
 		return nil
 	}
 	if network == nil {

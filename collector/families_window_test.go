@@ -1,7 +1,10 @@
 package collector
 
 import (
+	"bytes"
 	"fmt"
+	"io"
+	"log/slog"
 	"maps"
 	"net/http"
 	"os"
@@ -250,6 +253,41 @@ func TestWhatIsLearnedOfAFirstStateIsShown(t *testing.T) {
 	}
 	if !c.state.unpublished || c.state.accounted == before {
 		t.Error("nothing tells that there is something to show")
+	}
+}
+
+// The whole network's balances are large: they are asked for until counters go by the window
+// without them, and the log tells once.
+func TestTheNetworksBalancesAreNotAskedForInVain(t *testing.T) {
+	sim := simulate(t, quiet(64))
+	var asked, late atomic.Int64
+	url := between(t, sim.node, func(w http.ResponseWriter, r *http.Request) bool {
+		if !strings.Contains(r.URL.Path, "/states/96/validators") {
+			return false
+		}
+		body, _ := io.ReadAll(r.Body)
+		if !strings.Contains(string(body), "statuses") && !strings.Contains(r.URL.RawQuery, "status") {
+			r.Body = io.NopCloser(bytes.NewReader(body))
+			return false
+		}
+		asked.Add(1)
+		if sim.slot.Load() > 114 { // epoch 12 settles
+			late.Add(1)
+		}
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return true
+	})
+	var log bytes.Buffer
+	c := sim.collector(testOptions{urls: []string{url}, validators: []string{"9"}, window: duty.WindowConfig{Epochs: 12, ResetSlots: 8}, logger: slog.New(slog.NewTextHandler(&log, nil))})
+	for slot := duty.Slot(90); slot <= 186; slot++ { // the last of them more than an hour later
+		sim.to(slot)
+		samples(t, c)
+	}
+	if asked.Load() < 2 || late.Load() > 0 {
+		t.Errorf("asked %d times, %d of them in vain", asked.Load(), late.Load())
+	}
+	if n := strings.Count(log.String(), "Could not read the network's effective balances"); n != 1 {
+		t.Errorf("the log tells %d times", n)
 	}
 }
 

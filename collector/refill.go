@@ -28,10 +28,15 @@ const (
 	// long as no counter goes by it. After that it is wallRetry.
 	anchorRetry = 2 * time.Minute
 	// againPatience is how long a flight waits for it where there is something to go on
-	// with, and settlePatience how long it tries to account what has just settled: less than
-	// liveTimeout, so that nodes that hang do not keep the head from being reached.
-	againPatience  = liveTimeout / 4
-	settlePatience = liveTimeout * 3 / 4
+	// with, networkPatience how long for the whole network's balances, and settlePatience how
+	// long it tries to account what has just settled: less than liveTimeout, so that nodes
+	// that hang do not keep the head from being reached.
+	againPatience   = liveTimeout / 4
+	networkPatience = liveTimeout / 2
+	settlePatience  = liveTimeout * 3 / 4
+	// networkQuick is how long a refusal of those balances may take for them to be asked for
+	// once more right before counters would go by them, however recently they were refused.
+	networkQuick = 5 * time.Second
 	// parallelBlocks bounds the blocks read at once.
 	parallelBlocks = 8
 	// slowFor is how long nothing is read in parallel once a node has limited it.

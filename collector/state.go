@@ -92,6 +92,8 @@ type anchor struct {
 	networkBalance duty.Gwei
 	// askedAt and networkAskedAt are when what is missing was last asked for.
 	askedAt, networkAskedAt time.Time
+	// networkSlow: the network's balances failed only after a while.
+	networkSlow bool
 	// used: an epoch of the window is accounted, its counters go by records.
 	used bool
 	// version counts what was learned since the first reading.
