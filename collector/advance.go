@@ -319,7 +319,16 @@ func (st *state) readDuties(ctx context.Context, c *Collector, read *bool) error
 		if err != nil {
 			return err
 		}
-		if err := st.ensureTally(ctx, c, e); err != nil {
+		err = st.ensureTally(ctx, c, e)
+		if misfit := new(misfitError); errors.As(err, &misfit) && e < head {
+			// Nor does an epoch that does not fit hold up the head.
+			if st.misfit != e {
+				st.misfit = e
+				c.cfg.Logger.Warn("What nodes answered about an epoch does not fit together; the head goes on without it", "epoch", e, "err", err)
+			}
+			continue
+		}
+		if err != nil {
 			return err
 		}
 		// Proposals and sync committees are read from the epoch's own blocks.

@@ -163,6 +163,58 @@ func TestAnEpochThatDoesNotFitHoldsUpNothing(t *testing.T) {
 	}
 }
 
+// Nor does one that is not settled, as long as it is not the head's own: here at a start.
+func TestAnUnsettledEpochThatDoesNotFitHoldsUpNothing(t *testing.T) {
+	sim := simulate(t, quiet(64))
+	other := simulate(t, quiet(48))
+	other.to(200)
+	var wrong atomic.Bool
+	wrong.Store(true)
+	url := lying(t, sim, other.node, func(r *http.Request) bool {
+		return wrong.Load() && strings.HasSuffix(r.URL.Path, "/committees") && r.URL.Query().Get("epoch") == "14"
+	})
+	sim.to(121) // epoch 15
+	var log bytes.Buffer
+	c := sim.collector(testOptions{urls: []string{url}, validators: []string{"3"}, window: fourEpochs, logger: slog.New(slog.NewTextHandler(&log, nil))})
+	for slot := duty.Slot(121); slot <= 123; slot++ {
+		sim.to(slot)
+		expect(t, samples(t, c), map[string]float64{`ethereum_chain_head_slot{network="sim"}`: float64(slot)})
+		if why := c.self.lastError(); why != "" {
+			t.Errorf("slot %d: the head is held up: %s", slot, why)
+		}
+	}
+	if s := c.snapshot.Load(); s == nil || s.live {
+		t.Error("duties that are not known are shown")
+	}
+	if n := strings.Count(log.String(), "does not fit together; the head goes on"); n != 1 {
+		t.Errorf("the log tells %d times:\n%s", n, log.String())
+	}
+	wrong.Store(false)
+	sim.to(124)
+	fresh := sim.collector(testOptions{validators: []string{"3"}, window: fourEpochs})
+	if got, want := chainTextOf(t, c), chainTextOf(t, fresh); got != want {
+		t.Errorf("differs from a replica that was told the truth:\n%s", firstDifference(got, want))
+	}
+}
+
+// A past epoch that cannot be read does not keep back what else there is to read.
+func TestAPastEpochThatFailsKeepsBackNoRewards(t *testing.T) {
+	sim := simulate(t, quiet(64))
+	sim.to(100)
+	url := between(t, sim.node, func(w http.ResponseWriter, r *http.Request) bool {
+		if !strings.HasSuffix(r.URL.Path, "/duties/proposer/9") {
+			return false
+		}
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return true
+	})
+	c := sim.collector(testOptions{urls: []string{url}, validators: []string{"3"}, window: fourEpochs})
+	samples(t, c)
+	if s := c.snapshot.Load(); s.counters || s.rewards.byIndex == nil {
+		t.Errorf("counters %v, rewards %v: want the rewards only", s.counters, s.rewards.byIndex)
+	}
+}
+
 // spoil changes the block that was read of slot.
 func spoil(c *Collector, slot duty.Slot, change func(*duty.Block)) {
 	l := &c.state.spine.links[c.state.spine.from(slot)]

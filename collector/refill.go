@@ -79,19 +79,22 @@ func before(e duty.Epoch) *duty.Epoch {
 }
 
 // refillStep accounts the newest epoch that is still missing, reads the latest
-// rewards once nothing is, and publishes. more tells whether there is more to do.
+// rewards once nothing is, and publishes. more tells whether there is more to do. An
+// epoch that fails keeps back nothing but the older ones.
 func (st *state) refillStep(ctx context.Context, c *Collector) (more bool, err error) {
 	if st.spine.empty() || st.roster == nil {
 		return false, nil
 	}
 	if missing, found := st.missing(c); found && !c.cfg.Now().Before(st.leaveUntil) {
-		err := c.self.step("window", func() error { return st.account(ctx, c, missing) })
+		err = c.self.step("window", func() error { return st.account(ctx, c, missing) })
 		again := true
 		switch {
 		case errors.Is(err, beacon.ErrUnavailable):
-			again = st.refused(c, missing, err)
-		case err != nil:
+			again, err = st.refused(c, missing, err), nil
+		case err != nil && ctx.Err() != nil:
 			return false, err
+		case err != nil:
+			again = false
 		default:
 			st.given(missing)
 			// The next older epoch needs the blocks of this one, and no newer ones.
@@ -108,7 +111,7 @@ func (st *state) refillStep(ctx context.Context, c *Collector) (more bool, err e
 		st.trim(c)
 		c.publish()
 	}
-	return false, nil
+	return false, err
 }
 
 // refusals are the answers, since the first one, that no node has an epoch.

@@ -35,6 +35,8 @@ type state struct {
 	// unconfirmed: something was read by slot or by epoch that is not known to belong to
 	// the spine's chain.
 	unconfirmed bool
+	// misfit is the unsettled epoch that the log was told of last: it did not fit together.
+	misfit duty.Epoch
 	// unpublished: something was read that the snapshot of this head does not show yet.
 	unpublished bool
 	// accounted counts what changed the settled families: they are rebuilt when it moves.
