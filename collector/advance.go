@@ -106,22 +106,35 @@ func (e *behindError) Error() string {
 // are withheld early, or never, too.
 const rollbackAge = 15 * time.Minute
 
-// rolledBack tells whether the chain itself went back to head, which no chain does that
-// is alive: after a reorg, however deep, the next block is at a later slot than any
-// before. It takes that no head was confirmed for long, and that a node calls itself synced
-// there: it is a test network that was set back and stands still, say.
-func (c *Collector) rolledBack(head beacon.Header, healths []beacon.NodeHealth) bool {
-	if at, ok := c.self.confirmed(); ok && c.cfg.Now().Sub(at) <= max(c.cfg.MaxAge, rollbackAge) {
-		return false
-	}
-	return slices.ContainsFunc(healths, func(h beacon.NodeHealth) bool {
-		return h.Up && !h.Syncing && h.SyncDistance <= syncedSlots && h.HeadSlot == head.Slot
-	})
+// standing is the head that nodes told last, and when it was first told.
+type standing struct {
+	root  duty.Root
+	since time.Time
 }
 
-// syncedSlots is the sync distance up to which a node counts as synced: its newest block
-// may be on the way, and slots may be empty.
-const syncedSlots = 2
+// rolledBack tells whether the chain itself went back to head, which no chain does that
+// is alive: after a reorg, however deep, the next block is at a later slot than any
+// before. It takes that no head was confirmed for long, that this one stood still for
+// long, that a node calls itself synced there, and that no node has a later one: it is a
+// test network that was set back and stands still, say. How far a node says it has to go
+// tells nothing: some count up to the slot of the clock.
+func (c *Collector) rolledBack(head beacon.Header, healths []beacon.NodeHealth) bool {
+	now := c.cfg.Now()
+	if c.standing.root != head.Root {
+		c.standing = standing{head.Root, now}
+	}
+	if at, ok := c.self.confirmed(); ok && now.Sub(at) <= max(c.cfg.MaxAge, rollbackAge) || now.Sub(c.standing.since) <= rollbackAge {
+		return false
+	}
+	synced := false
+	for _, h := range healths {
+		if h.Up && h.HeadSlot > head.Slot {
+			return false
+		}
+		synced = synced || h.Up && !h.Syncing && h.HeadSlot == head.Slot
+	}
+	return synced
+}
 
 // follow walks from the head back by parent root to a block that is known. A walk
 // by root proves itself: no other block can answer. A reorg is an ancestor that is

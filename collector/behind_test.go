@@ -212,6 +212,31 @@ func TestAChainThatWentBackIsFollowedInTheEnd(t *testing.T) {
 	}
 }
 
+// So it is where nodes count their distance up to the slot of the clock, as real ones do,
+// unless one of them has a later block. It is this head that must have stood still.
+func TestAChainThatWentBackIsFollowedWhereNodesGoByTheClock(t *testing.T) {
+	sim := simulate(t, quiet(64))
+	other := sim.chain.Node(chainsim.NodeOptions{})
+	server := httptest.NewServer(other)
+	t.Cleanup(server.Close)
+	c := sim.collector(testOptions{urls: []string{sim.url, server.URL}, validators: allValidators(64), window: fourEpochs, logger: slog.New(slog.DiscardHandler)})
+	head := func(slot, want duty.Slot) {
+		t.Helper()
+		sim.to(slot)
+		expect(t, samples(t, c), map[string]float64{`ethereum_chain_head_slot{network="sim"}`: float64(want)})
+	}
+	wait := duty.Slot(rollbackAge/sim.chain.Spec().SlotDuration) + 1
+	head(100, 100)
+	sim.node.Set(chainsim.NodeOptions{HeadStuckAt: 60})
+	other.Set(chainsim.NodeOptions{HeadStuckAt: 80, Syncing: true})
+	head(101, 100)
+	head(101+wait, 100)
+	other.Set(chainsim.NodeOptions{HeadStuckAt: 60})
+	sim.node.Set(chainsim.NodeOptions{HeadStuckAt: 61})
+	head(102+wait, 100) // since when is not known
+	head(103+2*wait, 61)
+}
+
 // sourceOf is a pool of the nodes at these addresses.
 func sourceOf(t *testing.T, sim *simulation, urls ...string) Source {
 	t.Helper()

@@ -66,8 +66,10 @@ type Collector struct {
 	// told is the failure that the log was told of last; empty since it ended. Only the
 	// flight touches it.
 	told string
-	stop context.CancelFunc
-	ctx  context.Context
+	// standing is also of the flight only.
+	standing standing
+	stop     context.CancelFunc
+	ctx      context.Context
 }
 
 // New returns a Collector that has not asked anything yet. Extra collectors, such
