@@ -39,6 +39,10 @@ func (c *Collector) advance(ctx context.Context) error {
 	}
 	// Kept until it is confirmed, also when a later step fails first.
 	read := &st.unconfirmed
+	if !*read {
+		// What was read back since is proven otherwise, or not at all.
+		c.cfg.Source.ForgetTellers()
+	}
 	if err := c.self.step("validators", func() error { return st.readRoster(ctx, c, read) }); err != nil {
 		return err
 	}
@@ -300,7 +304,7 @@ func (st *state) readRoster(ctx context.Context, c *Collector, read *bool) error
 func (st *state) requestIDs(list *watch.List) []string {
 	known := map[[48]byte]duty.ValidatorIndex{}
 	byKey := slices.ContainsFunc(list.Entries, func(e watch.Entry) bool { return !e.HasIndex })
-	if st.roster != nil && byKey {
+	if st.roster != nil && byKey && st.rosterKey.root != (duty.Root{}) { // else it may be of another fork
 		for i := range st.roster.members {
 			r := &st.roster.members[i].record
 			known[r.Pubkey] = r.Index
@@ -527,6 +531,11 @@ func (st *state) readFinality(ctx context.Context, c *Collector, read *bool) err
 // another node may have answered. Everything that was read is decided by the first slot
 // of the head's epoch, so each node that answered is asked about the first block from
 // there on: the head itself it may not have yet, or it may follow another one.
+//
+// A node that follows another chain, or that has not got the block, told something of
+// another chain, and all is dropped. One that gives no answer, being overloaded, say, has
+// denied nothing: what was read is kept, not shown, and the node asked once more at the
+// next scrape, since to read it all again would be more work for it.
 func (c *Collector) confirmCanonical(ctx context.Context) error {
 	st := &c.state
 	first := st.spine.links[st.spine.from(st.spec.FirstSlot(st.headEpoch()))]
@@ -534,12 +543,16 @@ func (c *Collector) confirmCanonical(ctx context.Context) error {
 	if err != nil && ctx.Err() != nil {
 		return fmt.Errorf("confirming the block at slot %d: %w", first.slot, err)
 	}
-	st.unconfirmed = false
+	if err != nil && !errors.Is(err, beacon.ErrUnavailable) && !st.unanswered {
+		st.unanswered = true
+		return fmt.Errorf("a node that was asked about this epoch does not confirm its block at slot %d; asking again: %w", first.slot, err)
+	}
+	st.unconfirmed, st.unanswered = false, false
 	if canonical {
 		return nil
 	}
-	// Whatever was read may be of another fork.
-	st.roster, st.finality = nil, finality{}
+	// Whatever was read may be of another fork. The roster stays for its crew, and is read again.
+	st.rosterKey.root, st.finality = duty.Root{}, finality{}
 	clear(st.seats)
 	st.nextSeatsAsked = 0
 	delete(st.anchors, st.headEpoch())
@@ -547,7 +560,7 @@ func (c *Collector) confirmCanonical(ctx context.Context) error {
 		delete(st.duties, e)
 	}
 	if err != nil {
-		return fmt.Errorf("a node that was asked about this epoch does not confirm its block at slot %d; asking again: %w", first.slot, err)
+		return fmt.Errorf("a node that was asked about this epoch does not confirm its block at slot %d; reading it again: %w", first.slot, err)
 	}
 	return fmt.Errorf("the block at slot %d is not canonical for a node that was asked about its epoch; the next scrape asks again", first.slot)
 }

@@ -18,8 +18,10 @@ type Source interface {
 	Head(ctx context.Context) (beacon.Header, error)
 	HeaderByRoot(ctx context.Context, root duty.Root) (beacon.Header, error)
 	// Canonical tells whether each node that answered by slot or by epoch since the last
-	// call counts the block to its canonical chain.
+	// call counts the block to its canonical chain. ErrUnavailable: one does not know it.
 	Canonical(ctx context.Context, root duty.Root) (bool, error)
+	// ForgetTellers says that nothing answered so far is to be confirmed by Canonical.
+	ForgetTellers()
 	BlockByRoot(ctx context.Context, root duty.Root) (*duty.Block, error)
 	// BlockAtSlot also tells which node answered; it returns nil without error when the
 	// slot is empty.

@@ -33,8 +33,9 @@ type state struct {
 	uncovered uncovered
 	counted   counted
 	// unconfirmed: something was read by slot or by epoch that is not known to belong to
-	// the spine's chain.
-	unconfirmed bool
+	// the spine's chain. unanswered: the nodes were asked about that last time, and one
+	// gave no answer.
+	unconfirmed, unanswered bool
 	// misfit is the unsettled epoch that the log was told of last: it did not fit together.
 	misfit duty.Epoch
 	// unpublished: something was read that the snapshot of this head does not show yet.

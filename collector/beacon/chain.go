@@ -81,10 +81,13 @@ func (p *Pool) HeaderByRoot(ctx context.Context, root duty.Root) (Header, error)
 	return header, err
 }
 
-// Canonical tells whether every node that, since this was last asked, answered something
-// that depends on its canonical chain counts the block to that chain: each may follow
-// another fork, so none can speak for the others. When none answered anything such, the
-// best node that knows the block tells. A block that is not known gives ErrUnavailable.
+// Canonical tells whether every node that, since this was last asked or ForgetTellers was
+// called, answered something that depends on its canonical chain counts the block to that
+// chain: each may follow another fork, so none can speak for the others. When none
+// answered anything such, the best node that knows the block tells. A node that does not
+// know the block gives ErrUnavailable. After any other error the same nodes, but for those
+// that have agreed, are asked the next time. One that follows another fork is asked after
+// the others for a while.
 func (p *Pool) Canonical(ctx context.Context, root duty.Root) (bool, error) {
 	tellers := p.tellers()
 	if len(tellers) == 0 {
@@ -93,17 +96,27 @@ func (p *Pool) Canonical(ctx context.Context, root duty.Root) (bool, error) {
 	}
 	for i, teller := range tellers {
 		_, canonical, err := p.headerByRoot(ctx, []candidate{teller}, root)
-		if err != nil && ctx.Err() != nil {
+		switch {
+		case err != nil && !errors.Is(err, ErrUnavailable):
 			for _, left := range tellers[i:] {
-				left.tells(true) // was not asked, or not for long enough
+				left.tells(true)
 			}
-		}
-		if err != nil || !canonical {
 			return false, err
+		case err != nil:
+			return false, err
+		case !canonical:
+			if p.doubt(teller.node) {
+				teller.log.Info("Beacon node follows another fork than the one that is shown; other nodes are asked first for a while")
+			}
+			return false, nil
 		}
 	}
 	return true, nil
 }
+
+// ForgetTellers has Canonical ask only nodes that answer from now on: nothing that was
+// answered so far is to be confirmed.
+func (p *Pool) ForgetTellers() { p.tellers() }
 
 // tellers returns the nodes that answered something that depends on their canonical chain
 // since this was last called.
@@ -302,18 +315,19 @@ func (p *Pool) Doubt(epoch duty.Epoch) {
 	n := p.committeesBy[epoch]
 	delete(p.committeesBy, epoch)
 	p.mu.Unlock()
-	if n == nil {
-		return
+	if n != nil && p.doubt(n) {
+		n.log.Warn("Beacon node answered with committees, or with a block, that do not fit together; other nodes are asked first for a while", "epoch", epoch)
 	}
+}
+
+// doubt has n asked after the other nodes for a while; fresh tells whether it was not yet.
+func (p *Pool) doubt(n *node) (fresh bool) {
 	now := p.cfg.Now()
 	n.mu.Lock()
-	known := now.Before(n.doubtedUntil)
+	defer n.mu.Unlock()
+	fresh = !now.Before(n.doubtedUntil)
 	n.doubtedUntil = now.Add(doubtAge)
-	n.mu.Unlock()
-	if known {
-		return
-	}
-	n.log.Warn("Beacon node answered with committees, or with a block, that do not fit together; other nodes are asked first for a while", "epoch", epoch)
+	return fresh
 }
 
 func (p *Pool) readCommittees(ctx context.Context, n *node, spec *duty.Spec, state StateID, epoch duty.Epoch) (committees *duty.Committees, err error) {

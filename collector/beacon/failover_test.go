@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -520,5 +521,48 @@ func TestEachNodeThatToldSomethingIsAskedWhatIsCanonical(t *testing.T) {
 	}
 	if _, err := pool.Canonical(patience(t), root); !errors.Is(err, beacon.ErrUnavailable) {
 		t.Errorf("canonical: %v", err)
+	}
+}
+
+// One that gave no answer is asked again the next time, and one that follows another fork is
+// asked for anything else after the others. ForgetTellers has nobody asked.
+func TestANodeThatDoesNotConfirmIsAskedAgainAndOneThatDeniesLast(t *testing.T) {
+	one, other := newNode(t).on("/headers/0x", status(503)), newNode(t)
+	root, _ := one.Root(1200)
+	pool := newPool(t, beacon.Config{}, one, other)
+	committees := func() {
+		t.Helper()
+		if _, err := pool.Committees(patience(t), 36, 36); err != nil {
+			t.Fatal(err)
+		}
+	}
+	committees()
+	for range 2 {
+		if _, err := pool.Canonical(patience(t), root); err == nil || errors.Is(err, beacon.ErrUnavailable) {
+			t.Errorf("canonical: %v", err)
+		}
+	}
+	if n := one.count("/headers/0x"); n != 2 || other.count("/headers/0x") != 0 {
+		t.Errorf("asked %d times, and the other %d times", n, other.count("/headers/0x"))
+	}
+	one.heal()
+	one.on("/headers/0x", rewrite(func(_ http.Header, body []byte) []byte {
+		return regexp.MustCompile(`"canonical": ?true`).ReplaceAll(body, []byte(`"canonical":false`))
+	}))
+	pool.Probe(patience(t))
+	if canonical, err := pool.Canonical(patience(t), root); err != nil || canonical {
+		t.Fatalf("canonical %v, %v", canonical, err)
+	}
+	if other.count("/committees") != 0 {
+		t.Fatal("the other node was asked for committees")
+	}
+	committees()
+	if other.count("/committees") != 1 {
+		t.Error("the node that follows another fork is still asked first")
+	}
+	pool.ForgetTellers()
+	one.on("/headers/0x", status(404))
+	if canonical, err := pool.Canonical(patience(t), root); err != nil || !canonical {
+		t.Errorf("canonical %v, %v: the best node speaks, as nobody told anything", canonical, err)
 	}
 }
