@@ -306,14 +306,15 @@ func (st *state) countGroups(s *settledEpoch, a *anchor) {
 	}
 }
 
-// oldBlocks are what nodes answered for the slots before child, kept until all slots
-// of the epoch are answered and can be linked.
+// oldBlocks are the blocks that nodes gave for the slots before child, kept until all
+// slots of the epoch are answered and can be linked. That a slot seems empty is not kept:
+// a node that fills in its past may have its block a little later.
 type oldBlocks struct {
 	child   duty.Root
 	answers map[duty.Slot]slotAnswer
 }
 
-// slotAnswer is a block and the node that has it at its slot; nil for an empty slot.
+// slotAnswer is a block and the node that has it at its slot.
 type slotAnswer struct {
 	block *duty.Block
 	node  string
@@ -333,21 +334,26 @@ func (st *state) ensureBlocks(ctx context.Context, c *Collector, first duty.Slot
 			wanted = append(wanted, slot)
 		}
 	}
-	found := make([]*slotAnswer, len(wanted))
+	found := make([]slotAnswer, len(wanted))
 	err := st.several(ctx, c, len(wanted), func(ctx context.Context, i int) error {
 		b, node, err := c.cfg.Source.BlockAtSlot(ctx, wanted[i])
+		if _, busy := beacon.Limited(err); busy && beacon.Lacked(err) {
+			// It may be empty. linkDown finds out, and to wait for the node that limits would be
+			// in vain where its quota is used up and the other one is right.
+			return nil
+		}
 		if err != nil {
 			return fmt.Errorf("reading the block of slot %d: %w", wanted[i], err)
 		}
 		if b != nil && b.Slot != wanted[i] {
 			return fmt.Errorf("the node answered slot %d with the block of slot %d; it is not to be trusted", wanted[i], b.Slot)
 		}
-		found[i] = &slotAnswer{b, node}
+		found[i] = slotAnswer{b, node}
 		return nil
 	})
 	for i, answer := range found {
-		if answer != nil {
-			st.old.answers[wanted[i]] = *answer
+		if answer.block != nil {
+			st.old.answers[wanted[i]] = answer
 		}
 	}
 	if err != nil {
@@ -359,12 +365,15 @@ func (st *state) ensureBlocks(ctx context.Context, c *Collector, first duty.Slot
 			blocks = append(blocks, answer)
 		}
 	}
-	links, err := st.linkDown(ctx, c, first, blocks)
+	var links []link
+	// Where a node wants to be asked less often this begins again, and goes on where it was.
+	err = st.several(ctx, c, 1, func(ctx context.Context, _ int) error {
+		var err error
+		links, err = st.linkDown(ctx, c, first, blocks)
+		return err
+	})
 	if err != nil {
 		return err
-	}
-	for _, l := range links {
-		c.blocks.Put(l.root, l.body)
 	}
 	st.spine.prepend(links, first)
 	st.old = oldBlocks{}
@@ -376,24 +385,36 @@ func (st *state) ensureBlocks(ctx context.Context, c *Collector, first duty.Slot
 // a node that lacks a block says that the slot is empty, another one may be stuck on a
 // fork and give an orphan. So the parent's header decides, until a node has shown by
 // one block that it follows this chain: from there down its canonical chain is this
-// one, and only where slots seem empty the header must agree again.
+// one, and only where slots seem empty the header must agree again. What is linked is
+// kept by its root, so that nothing is asked for twice when this ends early.
 func (st *state) linkDown(ctx context.Context, c *Collector, first duty.Slot, blocks []slotAnswer) ([]link, error) {
 	childSlot, parent := st.spine.links[0].slot, st.spine.links[0].parent
 	lowest := max(first, 1)
 	proven := map[string]bool{}
 	var links []link // newest first
 	n := len(blocks)
-	take := func() {
-		n--
-		links = append(links, newLink(parent, blocks[n].block))
-		childSlot, parent = blocks[n].block.Slot, blocks[n].block.ParentRoot
+	take := func(b *duty.Block) {
+		c.blocks.Put(parent, b)
+		links = append(links, newLink(parent, b))
+		childSlot, parent = b.Slot, b.ParentRoot
 	}
 	for childSlot > lowest {
 		for n > 0 && blocks[n-1].block.Slot >= childSlot {
 			n-- // an orphan
 		}
 		if n > 0 && blocks[n-1].block.Slot+1 == childSlot && proven[blocks[n-1].node] {
-			take()
+			take(blocks[n-1].block)
+			continue
+		}
+		if b, kept := c.blocks.Peek(parent); kept {
+			if b.Slot >= childSlot {
+				c.blocks.Drop(parent)
+				return nil, fmt.Errorf("the parent of slot %d is said to be of slot %d; the node is not to be trusted", childSlot, b.Slot)
+			}
+			if b.Slot < lowest {
+				break
+			}
+			take(b)
 			continue
 		}
 		header, err := c.cfg.Source.HeaderByRoot(ctx, parent)
@@ -408,7 +429,7 @@ func (st *state) linkDown(ctx context.Context, c *Collector, first duty.Slot, bl
 		}
 		if n > 0 && blocks[n-1].block.Slot == header.Slot && blocks[n-1].block.ParentRoot == header.ParentRoot {
 			proven[blocks[n-1].node] = true
-			take()
+			take(blocks[n-1].block)
 			continue
 		}
 		b, err := c.cfg.Source.BlockByRoot(ctx, parent)
@@ -418,8 +439,7 @@ func (st *state) linkDown(ctx context.Context, c *Collector, first duty.Slot, bl
 		if b.Slot != header.Slot {
 			return nil, fmt.Errorf("block 0x%x is of slot %d, its header said %d; the node is not to be trusted", parent[:8], b.Slot, header.Slot)
 		}
-		links = append(links, newLink(parent, b))
-		childSlot, parent = b.Slot, b.ParentRoot
+		take(b)
 	}
 	slices.Reverse(links)
 	return links, nil

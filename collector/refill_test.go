@@ -1,8 +1,11 @@
 package collector
 
 import (
+	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"path"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -139,6 +142,70 @@ func TestARateLimitLosesNoBlockThatWasRead(t *testing.T) {
 	}
 	if s := c.snapshot.Load(); !s.counters || s.firstEpoch != 8 {
 		t.Errorf("counters %v from epoch %d, want them from 8", s.counters, s.firstEpoch)
+	}
+}
+
+// limitedTo is a node that gives some blocks at a time, and then wants to be left alone.
+func limitedTo(t *testing.T, sim *simulation, left *atomic.Int64) (url string) {
+	return between(t, sim.node, func(w http.ResponseWriter, r *http.Request) bool {
+		if !strings.Contains(r.URL.Path, "/beacon/blocks/") || left.Add(-1) >= 0 {
+			return false
+		}
+		w.Header().Set("Retry-After", "3600")
+		w.WriteHeader(http.StatusTooManyRequests)
+		return true
+	})
+}
+
+// Such a node beside one that has not filled in its past, and says of each old slot that it
+// is empty: no slot is taken to be so, and each flight goes on where the last one ended.
+func TestARateLimitBesideANodeWithoutOldBlocksLosesNothing(t *testing.T) {
+	for _, inSlots := range []int64{3, 1} {
+		sim := simulate(t, quiet(64, chainsim.Outage{Slots: chainsim.Slots{From: 68, To: 70}}))
+		sim.to(100)
+		old := map[string]bool{}
+		for slot := duty.Slot(1); slot < 80; slot++ {
+			root, _ := sim.chain.Truth().Canonical(slot)
+			old[fmt.Sprintf("%#x", root[:])], old[fmt.Sprint(slot)] = true, true
+		}
+		without := between(t, sim.node, func(w http.ResponseWriter, r *http.Request) bool {
+			if !strings.Contains(r.URL.Path, "/beacon/blocks/") && !strings.Contains(r.URL.Path, "/beacon/headers/") || !old[path.Base(r.URL.Path)] {
+				return false
+			}
+			w.WriteHeader(http.StatusNotFound)
+			return true
+		})
+		var left atomic.Int64
+		c := sim.collector(testOptions{urls: []string{limitedTo(t, sim, &left), without}, validators: allValidators(64), window: fourEpochs, logger: slog.New(slog.DiscardHandler)})
+		flights := duty.Slot(0)
+		for ; flights < 100; flights++ {
+			left.Store(inSlots)
+			sim.slot.Store(uint64(100 + 51*flights)) // the clock, not the chain: ten minutes
+			samples(t, c)
+			if c.snapshot.Load().counters && c.snapshot.Load().firstEpoch == 8 {
+				break
+			}
+		}
+		fresh := sim.collector(testOptions{validators: allValidators(64), window: fourEpochs})
+		if got, want := chainText(c), chainTextOf(t, fresh); flights == 100 || got != want {
+			t.Errorf("%d blocks at a time, after %d flights it differs from a replica of a node without a limit:\n%s", inSlots, flights, firstDifference(got, want))
+		}
+	}
+}
+
+// A hosted node whose quota is used up, beside one's own: an empty slot of the past, which
+// only the own node speaks of, waits for no quota.
+func TestAnEmptySlotWaitsForNoQuota(t *testing.T) {
+	sim := simulate(t, quiet(64, chainsim.Outage{Slots: chainsim.Slots{From: 68, To: 70}}))
+	sim.to(100)
+	var none atomic.Int64
+	c := sim.collector(testOptions{urls: []string{sim.url, limitedTo(t, sim, &none)}, validators: allValidators(64), window: fourEpochs})
+	fresh := sim.collector(testOptions{validators: allValidators(64), window: fourEpochs})
+	if got, want := chainTextOf(t, c), chainTextOf(t, fresh); got != want {
+		t.Errorf("differs from a replica of the own node alone:\n%s", firstDifference(got, want))
+	}
+	if none.Load() == 0 {
+		t.Error("the hosted node was not asked")
 	}
 }
 

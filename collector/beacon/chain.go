@@ -181,7 +181,8 @@ func (p *Pool) BlockByRoot(ctx context.Context, root duty.Root) (*duty.Block, er
 // every node that answers says there is none, and its head is at or past the slot. A
 // node that has dropped old blocks, or has not filled them in yet, says the same, and
 // then another one answers, which may be stuck on a fork. So check with the next
-// block's parent.
+// block's parent. Where a node limits how often it may be asked, that is its error, also
+// when another one says that there is none: then [Lacked] tells so.
 func (p *Pool) BlockAtSlot(ctx context.Context, slot duty.Slot) (block *duty.Block, endpoint string, err error) {
 	spec, err := p.Spec(ctx)
 	if err != nil {
@@ -203,7 +204,7 @@ func (p *Pool) BlockAtSlot(ctx context.Context, slot duty.Slot) (block *duty.Blo
 		return true, err
 	})
 	var failed *operationError
-	if errors.As(err, &failed) && failed.cause == nil && failed.unavailable() > 0 {
+	if _, limited := Limited(err); !limited && errors.As(err, &failed) && failed.cause == nil && failed.unavailable() > 0 {
 		return nil, "", nil
 	}
 	if err != nil {

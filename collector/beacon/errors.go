@@ -238,3 +238,9 @@ func Limited(err error) (after time.Duration, limited bool) {
 	}
 	return after, limited
 }
+
+// Lacked tells whether an operation failed although a node answered: that it does not have it.
+func Lacked(err error) bool {
+	var failed *operationError
+	return errors.As(err, &failed) && failed.unavailable() > 0
+}
