@@ -19,10 +19,10 @@ import (
 func (c *Collector) advance(ctx context.Context) error {
 	st := &c.state
 	c.cfg.Watch.CheckFile()
-	healths := c.cfg.Source.Probe(ctx)
+	c.healths = c.cfg.Source.Probe(ctx)
 	var behind *behindError
 	if err := c.self.step("chain", func() error {
-		err := c.readChain(ctx, healths)
+		err := c.readChain(ctx)
 		if errors.As(err, &behind) {
 			return nil // the look did not fail, it found nothing new
 		}
@@ -68,7 +68,7 @@ func (c *Collector) advance(ctx context.Context) error {
 
 // readChain learns the chain's constants, of which only fork epochs ever change, and
 // follows its head.
-func (c *Collector) readChain(ctx context.Context, healths []beacon.NodeHealth) error {
+func (c *Collector) readChain(ctx context.Context) error {
 	st := &c.state
 	spec, err := c.cfg.Source.Spec(ctx)
 	if err != nil {
@@ -88,7 +88,7 @@ func (c *Collector) readChain(ctx context.Context, healths []beacon.NodeHealth) 
 	if err != nil {
 		return err
 	}
-	back := c.rolledBack(head, healths)
+	back := c.rolledBack(head)
 	if s := c.snapshot.Load(); s != nil && head.Slot < s.slot && !back {
 		return &behindError{head: head.Slot, known: s.slot}
 	}
@@ -122,7 +122,7 @@ type standing struct {
 // long, that a node calls itself synced there, and that no node has a later one: it is a
 // test network that was set back and stands still, say. How far a node says it has to go
 // tells nothing: some count up to the slot of the clock.
-func (c *Collector) rolledBack(head beacon.Header, healths []beacon.NodeHealth) bool {
+func (c *Collector) rolledBack(head beacon.Header) bool {
 	now := c.cfg.Now()
 	if c.standing.root != head.Root {
 		c.standing = standing{head.Root, now}
@@ -131,7 +131,7 @@ func (c *Collector) rolledBack(head beacon.Header, healths []beacon.NodeHealth) 
 		return false
 	}
 	synced := false
-	for _, h := range healths {
+	for _, h := range c.healths {
 		if h.Up && h.HeadSlot > head.Slot {
 			return false
 		}

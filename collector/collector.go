@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/ethereum-validator-monitor/validator-monitor/collector/beacon"
 	"github.com/ethereum-validator-monitor/validator-monitor/collector/cache"
 	"github.com/ethereum-validator-monitor/validator-monitor/collector/duty"
 	"github.com/ethereum-validator-monitor/validator-monitor/collector/exposition"
@@ -66,8 +67,9 @@ type Collector struct {
 	// told is the failure that the log was told of last; empty since it ended. Only the
 	// flight touches it.
 	told string
-	// standing is also of the flight only.
+	// standing, and healths as of the last look, are also of the flight only.
 	standing standing
+	healths  []beacon.NodeHealth
 	stop     context.CancelFunc
 	ctx      context.Context
 }
@@ -160,7 +162,11 @@ func (c *Collector) Ready() (ok bool, why string) {
 		return false, fmt.Sprintf("reading the window's past epochs: %d of %d", done, want)
 	}
 	if s.firstEpoch > s.shown.Anchor {
-		return true, fmt.Sprintf("counters start at epoch %d instead of %d: no node serves older epochs", s.firstEpoch, s.shown.Anchor)
+		why := "older epochs were not served in time"
+		if s.walled {
+			why = "no node serves older epochs"
+		}
+		return true, fmt.Sprintf("counters start at epoch %d instead of %d: %s", s.firstEpoch, s.shown.Anchor, why)
 	}
 	return true, "counters are whole"
 }

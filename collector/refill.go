@@ -21,7 +21,8 @@ const (
 	// wallRetry is the time after which epochs that no node served are asked for again.
 	wallRetry = 10 * time.Minute
 	// refusalTimes and refusalAge are how often, and for how long, all nodes must have
-	// refused an epoch before counters start without it.
+	// refused an epoch before counters start without it. It is wallRetry where a node may
+	// have it a little later: see unsure.
 	refusalTimes = 3
 	refusalAge   = time.Minute
 	// anchorRetry is the time after which a window's first state is asked for again as
@@ -119,6 +120,8 @@ type refusals struct {
 	epoch duty.Epoch
 	since time.Time
 	times int
+	// unsure: one of them may have been the fault of a node.
+	unsure bool
 }
 
 // uncovered are the accounted epochs, up to upTo, that no node gave again for the
@@ -143,7 +146,12 @@ func (st *state) refused(c *Collector, epoch duty.Epoch, err error) (final bool)
 			c.cfg.Logger.Info("No node gave this past epoch; asking again before going on without it", "epoch", epoch, "err", err)
 		}
 		st.refusals.times++
-		if st.refusals.times < refusalTimes || now.Sub(st.refusals.since) < refusalAge {
+		st.refusals.unsure = st.refusals.unsure || c.unsure(err)
+		age := refusalAge
+		if st.refusals.unsure {
+			age = wallRetry
+		}
+		if st.refusals.times < refusalTimes || now.Sub(st.refusals.since) < age {
 			return false
 		}
 	}
@@ -159,6 +167,14 @@ func (st *state) refused(c *Collector, epoch duty.Epoch, err error) (final bool)
 	st.accounted++
 	c.cfg.Logger.Warn("No node serves this past epoch; counters start after it", "epoch", epoch, "err", err, "retry_in", wallRetry)
 	return true
+}
+
+// unsure tells whether nodes that refused with err may not yet be what they will be: they
+// fill in their past after a start, and may answer as with a fault of their own meanwhile.
+func (c *Collector) unsure(err error) bool {
+	return beacon.Doubtful(err) || slices.ContainsFunc(c.healths, func(h beacon.NodeHealth) bool {
+		return h.Up && (h.Syncing || !h.Since.IsZero() && c.cfg.Now().Sub(h.Since) < wallRetry)
+	})
 }
 
 // given notes that epoch is accounted for every watched validator.

@@ -266,6 +266,41 @@ func TestALoneRefusalLeavesNoWall(t *testing.T) {
 	}
 }
 
+// A node that has just come up, or answers as with a fault of its own, may have an epoch
+// some minutes later: to start counters without it would cost the rest of the window.
+func TestANodeThatHasJustComeUpIsWaitedForBeforeAWall(t *testing.T) {
+	for name, refusal := range map[string]int{"a fault of its own": http.StatusInternalServerError, "it came up": http.StatusNotFound} {
+		t.Run(name, func(t *testing.T) {
+			sim := simulate(t, quiet(64))
+			var failing, down atomic.Bool
+			failing.Store(true)
+			url := between(t, sim.node, func(w http.ResponseWriter, r *http.Request) bool {
+				switch {
+				case down.Load():
+					w.WriteHeader(http.StatusServiceUnavailable)
+				case failing.Load() && strings.Contains(r.URL.RequestURI(), "/committees?epoch=9"):
+					w.WriteHeader(refusal)
+				default:
+					return false
+				}
+				return true
+			})
+			c := sim.collector(testOptions{urls: []string{url}, validators: []string{"3"}, window: duty.WindowConfig{Epochs: 8, ResetSlots: 8}})
+			down.Store(refusal == http.StatusNotFound)
+			for slot := duty.Slot(100); slot <= 115; slot++ { // three minutes
+				sim.to(slot)
+				samples(t, c)
+				down.Store(false)
+			}
+			failing.Store(false)
+			samples(t, c)
+			if s := c.snapshot.Load(); !s.counters || s.firstEpoch != 8 {
+				t.Errorf("counters %v from epoch %d, want them from 8", s.counters, s.firstEpoch)
+			}
+		})
+	}
+}
+
 // A node that fills in its past while it runs: counters that have started late stay so
 // until the window rolls, or Prometheus would count the window's first part as new.
 func TestCountersThatStartedLateNeverStartEarlier(t *testing.T) {
@@ -287,6 +322,9 @@ func TestCountersThatStartedLateNeverStartEarlier(t *testing.T) {
 	}
 	if s := c.snapshot.Load(); !s.counters || s.shown.Last != 23 || sums.sum[expected] != 24-15 {
 		t.Fatalf("shown %+v (%v), increased by %v, want the 9 epochs 15 to 23", s.shown, s.counters, sums.sum[expected])
+	}
+	if _, why := c.Ready(); !strings.Contains(why, "were not served in time") {
+		t.Errorf("readiness says %q", why)
 	}
 	for slot := duty.Slot(208); slot <= 217; slot++ {
 		sim.to(slot)

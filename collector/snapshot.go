@@ -46,6 +46,7 @@ type sums struct {
 	counters   bool
 	shown      duty.Shown
 	firstEpoch duty.Epoch
+	walled     bool // no node serves the epoch before firstEpoch
 	anchored   bool // stake sums use the window's own frozen balances
 	network    duty.NetworkEpoch
 	groups     map[groupKey]duty.Totals
@@ -166,6 +167,7 @@ func (st *state) sumWindow(c *Collector, n *sums) {
 		}
 	}
 	n.counters = true
+	n.walled = st.wall != nil && n.firstEpoch <= *st.wall+1
 	if !n.shown.Zero {
 		st.counted = counted{n.shown.Anchor, n.firstEpoch}
 	}

@@ -88,7 +88,9 @@ type failure struct {
 	// limited: the node wants to be asked less often, and not before the time after.
 	limited bool
 	after   time.Duration
-	detail  string
+	// doubtful: its status is that of a fault of the node's own.
+	doubtful bool
+	detail   string
 }
 
 func (f *failure) String() string { return f.endpoint + " " + f.detail }
@@ -120,6 +122,7 @@ func newFailure(n *node, op operation, err error) *failure {
 	case errors.As(err, &status):
 		f.reason, f.detail = reasonStatus, status.Error()
 		f.unavailable = op.unavailable(status.status)
+		f.doubtful = status.status == http.StatusInternalServerError
 		f.limited, f.after = status.status == http.StatusTooManyRequests, status.after
 	case errors.As(err, &body):
 		f.reason, f.detail = reasonBody, "broke off its answer: "+body.Error()
@@ -243,4 +246,11 @@ func Limited(err error) (after time.Duration, limited bool) {
 func Lacked(err error) bool {
 	var failed *operationError
 	return errors.As(err, &failed) && failed.unavailable() > 0
+}
+
+// Doubtful tells whether an operation failed with a status that means a fault of the node
+// as often as that it does not have the thing.
+func Doubtful(err error) bool {
+	var failed *operationError
+	return errors.As(err, &failed) && slices.ContainsFunc(failed.failures, func(f *failure) bool { return f.doubtful })
 }

@@ -24,6 +24,8 @@ type NodeHealth struct {
 	SyncDistance uint64
 	Peers        uint64
 	PeersKnown   bool
+	// Since is when it came up; zero where it was up when it was first asked.
+	Since time.Time
 	// Client in lower case and Version; empty when not known.
 	Client, Version string
 }
@@ -250,6 +252,12 @@ func (n *node) missedProbe() {
 // replaceHealth also logs a change. The caller holds n.mu.
 func (n *node) replaceHealth(h health, problem string) {
 	before := n.health
+	switch {
+	case h.Up && before.Up:
+		h.Since = before.Since
+	case h.Up && before.probed:
+		h.Since = n.now()
+	}
 	n.health = h
 	switch {
 	case h.Up && before.probed && !before.Up:
