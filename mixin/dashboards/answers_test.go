@@ -158,6 +158,32 @@ ethereum_group_sync_committee_members{REPLICA,group_by="all",group="all",period=
 	}
 }
 
+// Where epochs are so short that a chain never knows its proposers for as long as a
+// proposal counts as soon, an epoch is enough: else no restart would ever be safe.
+func TestRestartCanBeSafeWithShortEpochs(t *testing.T) {
+	c := mixin.Solo()
+	c.Chain.SlotDuration, c.Chain.SlotsPerEpoch = 5*time.Second, 16 // as on Gnosis
+	s := newSelectors(c)
+	const group = `ethereum_group_attestations_overdue{REPLICA,group_by="all",group="all"} 7
+ethereum_group_sync_committee_members{REPLICA,group_by="all",group="all",period="current"} 0
+`
+	for known, want := range map[int]string{160: "0", 80: "0", 79: "4"} {
+		series := load(t, fmt.Sprintf("%sethereum_chain_proposers_known_until_timestamp_seconds{REPLICA} %d", group, asked+known), "a")
+		if got := ask(t, series, s.restart(), map[string]string{"group_by": "all", "group": "all"}); !slices.Equal(got, []string{`{group="all", group_by="all", replica="a"} ` + want}) {
+			t.Errorf("known for %d s: got %q, want %s", known, got, want)
+		}
+	}
+	// A proposal that is known is soon as anywhere.
+	series := load(t, fmt.Sprintf(`%sethereum_chain_proposers_known_until_timestamp_seconds{REPLICA} %d
+ethereum_group_next_proposal_timestamp_seconds{REPLICA,group_by="all",group="all"} %d`, group, asked+160, asked+100), "a")
+	if got := ask(t, series, s.restart(), map[string]string{"group_by": "all", "group": "all"}); !slices.Equal(got, []string{`{group="all", group_by="all", replica="a"} 2`}) {
+		t.Errorf("a proposal in 100 s: got %q, want 2", got)
+	}
+	if mainnet := newSelectors(mixin.Solo()); mainnet.knownLongEnough() != mainnet.c.Alerts.Proposals.Upcoming {
+		t.Errorf("mainnet knows its proposers for up to two epochs, and %s are enough", mainnet.knownLongEnough())
+	}
+}
+
 // Each of two clusters, and each of two shards, has rows of its own: the best of both is
 // true of neither.
 func TestTablesKeepClustersAndShardsApart(t *testing.T) {

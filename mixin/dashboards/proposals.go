@@ -20,7 +20,7 @@ func proposals(c mixin.Config) definition {
 			newSection("Is it safe to restart?",
 				line(5,
 					newStat("Safe to restart", fmt.Sprintf("Whether a restart of the group's validators or of their nodes costs more than attestations, which are due in every epoch and always suffer. "+
-						"Wait when a proposal is less than %s away. Proposers are drawn for an epoch or two only: where no proposal is known, but not for as long as that, be quick; beside it stands for how long. In the sync committee every slot counts, for about a day; do not wait that long, but be quick.", mixin.Duration(c.Alerts.Proposals.Upcoming)),
+						"Wait when a proposal is less than %s away. Proposers are drawn for an epoch or two only: where no proposal is known, but not for %s, be quick; beside it stands for how long. In the sync committee every slot counts, for about a day; do not wait that long, but be quick.", mixin.Duration(c.Alerts.Proposals.Upcoming), mixin.Duration(s.knownLongEnough())),
 						unitString, now(s.restart(), s.legend("restart"))).
 						states(
 							state{"0", "safe", green},
@@ -29,12 +29,12 @@ func proposals(c mixin.Config) definition {
 							state{"3", "wait: proposal soon, sync committee", red},
 							state{"4", "no proposal known: be quick", yellow},
 							state{"5", "no proposal known: be quick, sync committee", yellow}),
-					newStat("Safe for", fmt.Sprintf("Time until the next block proposal of any validator of the group, where one is known; and for how long from now the chain has drawn proposers, an epoch or two: where no proposal is known, there is none for so long. Yellow is less than %s: a proposal may be drawn right after it.", mixin.Duration(c.Alerts.Proposals.Upcoming)),
+					newStat("Safe for", fmt.Sprintf("Time until the next block proposal of any validator of the group, where one is known; and for how long from now the chain has drawn proposers, an epoch or two: where no proposal is known, there is none for so long. Yellow is less than %s: a proposal may be drawn right after it.", mixin.Duration(s.knownLongEnough())),
 						unitDuration,
 						now(s.untilProposal(), s.legend("until the proposal")),
 						now(s.proposersKnown(), s.legend("proposers known for"))).
 						named().base(red, at(c.Alerts.Proposals.Upcoming.Seconds(), green)).
-						thresholdsOf(1, yellow, at(c.Alerts.Proposals.Upcoming.Seconds(), green)),
+						thresholdsOf(1, yellow, at(s.knownLongEnough().Seconds(), green)),
 					newStat("In the sync committee", "Number of the group's validators in the sync committee of this period and of the next.",
 						unitCount, now(s.syncMembers("current"), s.legend("now")), now(s.syncMembers("next"), s.legend("next"))).
 						named().base(green, at(1, yellow)),
@@ -119,9 +119,22 @@ func (s selectors) restart() string {
 	none := "0 * " + s.once(s.group("ethereum_group_attestations_overdue"))
 	soon := int(s.c.Alerts.Proposals.Upcoming.Seconds())
 	// Also where the exporter does not say how far ahead it knows.
-	unknown := fmt.Sprintf("4 + %s unless ignoring (group_by, group) (%s >= %d) unless %s", none, s.proposersKnown(), soon, s.untilProposal())
+	unknown := fmt.Sprintf("4 + %s unless ignoring (group_by, group) (%s >= %d) unless %s",
+		none, s.proposersKnown(), int(s.knownLongEnough().Seconds()), s.untilProposal())
 	return fmt.Sprintf("((%s > bool 0) or %s) + 2 * ((%s < bool %d) or %s) + ((%s) or %s)",
 		s.syncMembers("current"), none, s.untilProposal(), soon, none, unknown, none)
+}
+
+// knownLongEnough is for how long proposers must be known for a restart to be called safe
+// where no proposal is: until one would be soon. A chain with short epochs never knows so
+// far ahead, since proposers are drawn up to the end of the next epoch; there it is an
+// epoch, as far as they are always known.
+func (s selectors) knownLongEnough() time.Duration {
+	soon, epoch := s.c.Alerts.Proposals.Upcoming, s.c.Chain.Epoch()
+	if soon > 2*epoch-2*s.c.Chain.ScrapeInterval {
+		return min(soon, epoch)
+	}
+	return soon
 }
 
 // proposersKnown is for how many seconds from now the proposers are known.
