@@ -29,15 +29,25 @@ func Tests(c mixin.Config, ruleFiles []string) (map[string][]byte, error) {
 		name     string
 		interval time.Duration
 		cases    []testCase
+		// lateLong evaluates what weeks and months are made of last, since promtool knows no
+		// other way to leave it out once.
+		lateLong bool
 	}{
-		{"recording-hours", quarter, b.hours()},
-		{"recording-days", Day, b.days()},
-		{"recording-offset", c.Recording.Interval, b.offset()},
+		{"recording-hours", quarter, b.hours(), false},
+		{"recording-days", Day, b.days(), false},
+		{"recording-first-day", Day, b.firstDay(), true},
+		{"recording-offset", c.Recording.Interval, b.offset(), false},
 	} {
 		file := testFile{RuleFiles: ruleFiles, Interval: mixin.Duration(f.interval), Tests: f.cases}
+		var late []string
 		for _, g := range groups(c) {
+			if f.lateLong && strings.HasSuffix(g.name, "-long") {
+				late = append(late, g.name)
+				continue
+			}
 			file.Order = append(file.Order, g.name)
 		}
+		file.Order = append(file.Order, late...)
 		var text bytes.Buffer
 		e := yaml.NewEncoder(&text)
 		e.SetIndent(2)
@@ -552,6 +562,22 @@ func (b bench) days() []testCase {
 			Checks: checks,
 		},
 	}
+}
+
+// firstDay is the case in which weeks and months are not made yet, while a day of whole
+// hours is there: after an outage of Prometheus, or with rules that are newer than the hours.
+func (b bench) firstDay() []testCase {
+	day := row{who: everyone, value: (12*300 + 12*600) / (24 * 600.0)}
+	return []testCase{{
+		Name: "weeks and months that are not made yet are the last day", Interval: mixin.Duration(Hour),
+		Input: []testSeries{b.recorded(everyone, expected, "_ 600x23"), b.recorded(everyone, included, "_ 300x11 600x11")},
+		Checks: []testCheck{
+			b.check(Day, Ratio(mixin.Group, Participation, Hour), row{who: everyone, value: 1}),
+			b.check(Day, Ratio(mixin.Group, Participation, Day), day),
+			b.check(Day, Ratio(mixin.Group, Participation, Week), day),
+			b.check(Day, Ratio(mixin.Group, Participation, Month), day),
+		},
+	}}
 }
 
 // offset is the case in which rules are not evaluated at the full hour, which is what

@@ -23,14 +23,18 @@ func ratios(c mixin.Config, l mixin.Level, windows []time.Duration) []recording 
 	for _, m := range Ratios() {
 		for _, w := range windows {
 			q := quotient(l, m, fromHours(l, w))
+			// As long as no whole hour brought anything, the last hour is all there is.
+			instead := Hour
 			if w > Day {
 				q = newestLong(c, l, m, w)
+				// Where that is missing, after the first start or a long outage of Prometheus, it
+				// comes within longEvery; until then a day says more of weeks than an hour.
+				instead = Day
 			}
 			if w != Hour {
 				// A validator or group that is no longer watched has no last hour: it shall not
-				// stay for another month. And as long as no whole hour brought anything, the last
-				// hour is all there is.
-				q = fmt.Sprintf("(%s) and %s or %s", q, Increase(l, expected), Ratio(l, m, Hour))
+				// stay for another month.
+				q = fmt.Sprintf("(%s) and %s or %s", q, Increase(l, expected), Ratio(l, m, instead))
 			}
 			out = append(out, recording{name: Ratio(l, m, w), query: q, labels: subject(l)})
 		}
