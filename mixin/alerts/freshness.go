@@ -162,12 +162,21 @@ at every scrape, so look back to when the failure began.`,
 	return a
 }
 
+// NoExporter is the label that ValidatorExporterDown has, with the value NoExporterIs, when
+// Prometheus has no target at all, and not when targets do not answer.
+const (
+	NoExporter   = "exporter"
+	NoExporterIs = "none"
+)
+
 func exporterDown(c mixin.Config) Alert {
 	q, wait := queries{c}, c.Alerts.Freshness.ExporterDown
 	up := q.series("up")
 	a := Alert{
 		Name: "ValidatorExporterDown", Severity: mixin.Critical,
-		Expr: fmt.Sprintf("%s == 0 or absent(%s)", q.once(up), up),
+		// Without any target nothing is known of it but what the selector says. That is told
+		// apart by a label, since what follows from it holds for every target of the job.
+		Expr: fmt.Sprintf("%s == 0 or label_replace(absent(%s), %q, %q, \"\", \"\")", q.once(up), up, NoExporter, NoExporterIs),
 		For:  wait, Dashboard: mixin.BeaconDashboard,
 		Summary: "No validator-exporter answers: nobody watches the validators.",
 		Description: fmt.Sprintf("Prometheus has reached no exporter{{ with $labels.job }} of the job {{ . }}{{ end }} for %s or longer.",
@@ -175,8 +184,9 @@ func exporterDown(c mixin.Config) Alert {
 		Action: "Start the exporter, or repair the way from Prometheus to it. Check the validators on a public explorer meanwhile.",
 		Runbook: Runbook{
 			Meaning: `
-Prometheus could not scrape any exporter for as long as the alert waits, or knows of none at all. With several exporters it
-is silent while one of them answers: the figures are then whole. That a single one is down shows in «up».
+Prometheus could not scrape any exporter for as long as the alert waits, or knows of none at all; then the alert has the label
+«exporter="none"». With several exporters it is silent while one of them answers: the figures are then whole. That a single one
+is down shows in «up».
 
 Exporters that differ in another label than «instance» and «pod», such as «shard», are looked at by themselves. When such a one
 is no longer even a target, while others are, it is [ValidatorSnapshotStale](ValidatorSnapshotStale.md).`,

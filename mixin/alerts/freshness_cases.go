@@ -129,6 +129,7 @@ func exporterDownCases(c mixin.Config, a Alert) []Case {
 	// Of a target that is not there, only what the selector says is known.
 	gone := Instance{Labels: exactLabels(c.Select.Exporter)}
 	gone.Description = text(gone.Labels["job"])
+	gone.Labels[NoExporter] = NoExporterIs
 	return []Case{
 		s.fires("fires when the only exporter is down", a, 1, []Series{up(first, s.from(1, 1, 0))}, down),
 		s.fires("fires once when both exporters are down", a, 2, []Series{up(first, s.from(1, 1, 0)), up(second, s.from(2, 1, 0))}, down),

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/prometheus/model/rulefmt"
 
 	"github.com/ethereum-validator-monitor/validator-monitor/mixin"
+	"github.com/ethereum-validator-monitor/validator-monitor/mixin/alerts"
 )
 
 type (
@@ -249,6 +250,17 @@ func inhibitRules(c mixin.Config, severities map[string]mixin.Severity) ([]comme
 				rule.SourceMatchers = append(rule.SourceMatchers, `validator_index!=""`)
 			}
 			rules = append(rules, commented[inhibitRule]{i.why, rule})
+			if source == "ValidatorExporterDown" {
+				// Without any target it has no labels of one, and what it says holds for every
+				// target that there was. It is known by a label of its own and not by the lack of
+				// others: a target that has none of them must not silence those that have.
+				rule.SourceMatchers = append(slices.Clone(rule.SourceMatchers), fmt.Sprintf("%s=%q", alerts.NoExporter, alerts.NoExporterIs))
+				rule.Equal = slices.Concat([]string{"job"}, i.equal)
+				if cluster := c.Select.ClusterLabel; cluster != "" && cluster != "job" {
+					rule.Equal = slices.Insert(rule.Equal, 0, cluster)
+				}
+				rules = append(rules, commented[inhibitRule]{"The same of every target of the job, when there is none any more.", rule})
+			}
 		}
 	}
 	return rules, nil

@@ -97,10 +97,48 @@ func TestInhibitionsFitTheAlerts(t *testing.T) {
 func TestInhibitionsStayWithinATarget(t *testing.T) {
 	for _, c := range append(mixin.Presets(), changed()) {
 		for _, rule := range readAlertmanager(t, c).InhibitRules {
-			for _, label := range slices.Concat([]string{"job", c.Select.ClusterLabel}, c.Select.TargetLabels) {
+			kept := slices.Concat([]string{"job", c.Select.ClusterLabel}, c.Select.TargetLabels)
+			if slices.Contains(rule.value.SourceMatchers, `exporter="none"`) {
+				kept = kept[:2] // There is no target that others could differ from.
+			}
+			for _, label := range kept {
 				if label != "" && !slices.Contains(rule.value.Equal, label) {
 					t.Errorf("%s: %q silences %q even where %s differs", c.Preset, rule.value.SourceMatchers, rule.value.TargetMatchers, label)
 				}
+			}
+		}
+	}
+}
+
+// When Prometheus has no target any more, as of a Deployment that was scaled to 0, ratios of
+// the last hour go on for an hour with the labels of the target that was. Alerts on them
+// follow from that. A target that has no labels of its own, and does not answer, says
+// nothing about others.
+func TestNoExporterAtAllSilencesWhatIsOldOfEveryTarget(t *testing.T) {
+	for _, c := range append(mixin.Presets(), changed()) {
+		known, rules := severitiesOf(t, c), readAlertmanager(t, c).InhibitRules
+		firing := func(name string, more ...string) map[string]string {
+			all := map[string]string{"alertname": name, "severity": string(known[name]), "job": "validator-exporter"}
+			for i := 0; i < len(more); i += 2 {
+				all[more[i]] = more[i+1]
+			}
+			return all
+		}
+		of := c.Select.TargetLabels[0]
+		for _, k := range []struct {
+			what           string
+			source, target map[string]string
+			silenced       bool
+		}{
+			{"of a target that was", firing("ValidatorExporterDown", "exporter", "none"), firing("ValidatorEffectivenessLow", of, "a"), true},
+			{"of the same target", firing("ValidatorExporterDown", of, "a"), firing("ValidatorEffectivenessLow", of, "a"), true},
+			{"of another target", firing("ValidatorExporterDown", of, "b"), firing("ValidatorEffectivenessLow", of, "a"), false},
+			{"of a target with labels, by one without", firing("ValidatorExporterDown"), firing("ValidatorEffectivenessLow", of, "a"), false},
+			{"of another job", firing("ValidatorExporterDown", "exporter", "none"), firing("ValidatorEffectivenessLow", of, "a", "job", "other"), false},
+			{"a page", firing("ValidatorExporterDown", "exporter", "none"), firing("ValidatorEffectivenessCritical", of, "a"), false},
+		} {
+			if got := slices.ContainsFunc(rules, func(r commented[inhibitRule]) bool { return inhibits(t, r.value, k.source, k.target) }); got != k.silenced {
+				t.Errorf("%s: %s: %v silences %v: %v, want %v", c.Preset, k.what, k.source, k.target, got, k.silenced)
 			}
 		}
 	}
@@ -222,12 +260,13 @@ func matches(t *testing.T, matchers []string, values map[string]string) bool {
 	return !slices.ContainsFunc(parsed, func(m *labels.Matcher) bool { return !m.Matches(values[m.Name]) })
 }
 
-// matching names the alerts that Alertmanager's matchers match, if they are about a validator.
+// matching names the alerts that Alertmanager's matchers match, if they are about a validator,
+// or about no exporter at all.
 func matching(t *testing.T, matchers []string, known map[string]mixin.Severity) []string {
 	t.Helper()
 	var names []string
 	for _, name := range slices.Sorted(maps.Keys(known)) {
-		if matches(t, matchers, map[string]string{"alertname": name, "severity": string(known[name]), "validator_index": "0"}) {
+		if matches(t, matchers, map[string]string{"alertname": name, "severity": string(known[name]), "validator_index": "0", "exporter": "none"}) {
 			names = append(names, name)
 		}
 	}

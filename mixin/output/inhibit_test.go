@@ -5,6 +5,7 @@ package output
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"maps"
 	"net"
@@ -63,6 +64,24 @@ func TestAlertmanagerInhibitsWithinATargetOnly(t *testing.T) {
 						told = append(told, target)
 					}
 				}
+			}
+			// No exporter is a target any more: one alert of the job alone, and what is old of each
+			// target that there was. The same without the label that says so is a target that has
+			// none of the others, and says nothing about them.
+			for i, none := range []string{"none", ""} {
+				job := fmt.Sprintf("no-exporter-%d", i)
+				source := map[string]string{"alertname": "ValidatorExporterDown", "severity": string(known["ValidatorExporterDown"]), "job": job, "exporter": none}
+				old := alert("ValidatorParticipationLow", job, "job", map[string]string{"network": "mainnet"})
+				if cluster := c.Select.ClusterLabel; cluster != "" {
+					source[cluster] = "same"
+				}
+				if none == "" {
+					delete(source, "exporter")
+					told = append(told, old)
+				} else {
+					silenced = append(silenced, old)
+				}
+				sources, targets = append(sources, source), append([]map[string]string{old}, targets...)
 			}
 			manager := startAlertmanager(t, c)
 			manager.post(t, sources)
