@@ -58,8 +58,9 @@ type Select struct {
 	ClusterLabel string `yaml:"cluster_label"`
 	// TargetLabels tell exporters apart that watch different validators, such as those of
 	// two networks or shards: what Prometheus puts on a target, beside its job and the
-	// replica labels. An alert silences only alerts that agree with it in all of them, and
-	// notifications are grouped by them. One that a target has not is no hindrance.
+	// replica labels. An alert silences only alerts that agree with it in all of them,
+	// notifications are grouped by them, and an exporter that is gone is missed unless one
+	// that agrees with it is there. One that a target has not is no hindrance.
 	TargetLabels []string `yaml:"target_labels"`
 	// GroupBy is the regular expression of the watch list's labels whose groups the
 	// alerts look at. "all" is the one group of everything.

@@ -22,7 +22,8 @@ func freshness(c mixin.Config) Section {
 // stale is the age in seconds of the head that a node last confirmed. It looks back at
 // exporters that are gone: of a target that service discovery no longer has there is
 // nothing, not even up, and if others of its job live, nobody else misses it. Of replicas
-// the best one counts, so that one that has taken another's place is enough.
+// the best one counts, so that one that has taken another's place is enough: exporters are
+// replicas that agree in what tells targets apart, whatever else their pods are labelled with.
 //
 // An exporter that has not reached a node since its start shows no such time: where none
 // did before it either, it counts from when it has been there for as long as the limit,
@@ -33,10 +34,20 @@ func stale(c mixin.Config, limit time.Duration) string {
 	shown, began, up := q.series("ethereum_chain_snapshot_timestamp_seconds"), q.series("validator_exporter_watched_validators"), q.series("up")
 	kept := mixin.Duration(f.Vanished)
 	return fmt.Sprintf("(%s > %s or 0 * %s + %s unless ignoring (network) %s) unless ignoring (network) %s == 0 unless on () absent(%s)",
-		q.any(fmt.Sprintf("time() - last_over_time(%s[%s])", shown, kept)), seconds(limit),
-		q.once(fmt.Sprintf("%s and %s offset %s", began, began, mixin.Duration(limit))), seconds(limit),
-		q.once(fmt.Sprintf("count_over_time(%s[%s])", shown, kept)),
-		q.once(fmt.Sprintf("max_over_time(%s[%s])", up, mixin.Duration(min(limit, f.ExporterDown)))), up)
+		q.ofTarget("min", fmt.Sprintf("time() - last_over_time(%s[%s])", shown, kept), "network"), seconds(limit),
+		q.ofTarget("max", fmt.Sprintf("%s and %s offset %s", began, began, mixin.Duration(limit))), seconds(limit),
+		q.ofTarget("max", fmt.Sprintf("count_over_time(%s[%s])", shown, kept), "network"),
+		q.ofTarget("max", fmt.Sprintf("max_over_time(%s[%s])", up, mixin.Duration(min(limit, f.ExporterDown)))), up)
+}
+
+// firstHead is how long an exporter that has come back may show no head: one attempt to
+// reach it is given two minutes (collector's liveTimeout), one scrape begins it, and one
+// shows what came of it. After an outage that was longer than the limit the head that was
+// shown last is too old from the first scrape on. A limit below that is waited for once more,
+// so that who wants to be told soon is. The age of the process would not do instead: one that
+// is killed every few minutes never grows old.
+func (q queries) firstHead(limit time.Duration) time.Duration {
+	return min(2*time.Minute+q.wait(), limit)
 }
 
 func staleDescription(limit time.Duration) string {
@@ -49,7 +60,7 @@ func snapshotStale(c mixin.Config) Alert {
 	limit := c.Alerts.Freshness.SnapshotStale
 	a := Alert{
 		Name: "ValidatorSnapshotStale", Severity: mixin.Warning,
-		Expr: stale(c, limit), For: queries{c}.wait(), Dashboard: mixin.BeaconDashboard,
+		Expr: stale(c, limit), For: queries{c}.firstHead(limit), Dashboard: mixin.BeaconDashboard,
 		Summary:     "The figures about validators are old.",
 		Description: staleDescription(limit),
 		Action:      "Look at the alerts on beacon nodes, then at the exporter's log.",
@@ -63,7 +74,7 @@ func snapshotStaleCritical(c mixin.Config) Alert {
 	limit := c.Alerts.Freshness.SnapshotCritical
 	a := Alert{
 		Name: "ValidatorSnapshotStaleCritical", Severity: mixin.Critical,
-		Expr: stale(c, limit), For: queries{c}.wait(), Dashboard: mixin.BeaconDashboard,
+		Expr: stale(c, limit), For: queries{c}.firstHead(limit), Dashboard: mixin.BeaconDashboard,
 		Summary:     "The figures about validators are so old that nobody watches the validators.",
 		Description: staleDescription(limit),
 		Action:      "Check the validators on a public explorer, then get the exporter to reach a beacon node.",
@@ -79,13 +90,14 @@ func staleRunbook() Runbook {
 		Meaning: `
 At each scrape the exporter asks a beacon node for its head. The time at which a node last confirmed the head that is shown is
 older than the limit for every exporter; while one exporter is up to date, the alert is silent. An exporter that has been
-running for longer than the limit and never got so far counts too.
+running for longer than the limit and never got so far counts too. The alert waits for as long as an exporter that was down and
+is back may take to reach the head.
 
 So does one that is gone: Prometheus has no target for it any more, but has others of its job, as when a shard's pods or one
 network's exporter are no longer discovered. It is missed for a few hours (the longest range in the condition above), and so
 is one that was removed for good, or whose labels («namespace», «service», «shard», the name of the network) were changed.
-Exporters that differ in «instance» or «pod» alone are replicas, one of which is enough. Those that do not answer a scrape,
-and a job without any target, are [ValidatorExporterDown](ValidatorExporterDown.md).
+Exporters that agree in the labels that the condition above keeps («by») are replicas, one of which is enough. Those that do
+not answer a scrape, and a job without any target, are [ValidatorExporterDown](ValidatorExporterDown.md).
 
 «ValidatorSnapshotStale» and «ValidatorSnapshotStaleCritical» differ in the limit only. This is not about the age of the
 head itself: a node that confirms an old head is [BeaconHeadStalled](BeaconHeadStalled.md).`,

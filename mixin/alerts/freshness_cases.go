@@ -2,6 +2,7 @@ package alerts
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/ethereum-validator-monitor/validator-monitor/mixin"
@@ -36,31 +37,34 @@ func staleCases(c mixin.Config, a Alert, limit time.Duration) []Case {
 	// Another one follows, with an instance of its own.
 	next := func(n int) bool { return n > left }
 
-	days := sparse(c, 4*time.Minute, c.Alerts.Freshness.Vanished+3*limit)
-	daysFrom := left - 1 + days.after(limit+time.Second)
-	removed := days.fires("fires for a shard that was removed, until it is no longer missed", a, daysFrom,
-		joined(
-			days.exporter(first, here, days.at, "shard", "a"),
-			days.exporter(second, always, days.at, "shard", "b"),
-		),
-		days.labelled(told(days, "mainnet", days.at(daysFrom+days.after(a.For))-days.at(left-1)), "shard", "a"))
-	removed.Silent = append(removed.Silent, days.at(left-1+days.after(c.Alerts.Freshness.Vanished)), days.at(days.steps))
+	// One that does not answer for so long that what it showed last is too old, and is back.
+	back := left + s.after(2*limit)
+	answers := func(n int) bool { return n < left || n >= back }
+	reached := back + s.after(a.For-c.Chain.ScrapeInterval) // at the last scrape that is waited for
+	shows := func(n int) bool { return n < left || n >= reached }
+	returns := s.silent("is silent when an exporter is back after longer than the limit, and takes its time to reach the head",
+		s.outage(answers, shows))
+	for n := back; n <= reached+s.after(a.For); n++ {
+		if at := s.at(n); !slices.Contains(returns.Silent, at) {
+			returns.Silent = append(returns.Silent, at)
+		}
+	}
+	slices.Sort(returns.Silent)
 
-	return []Case{
+	cases := []Case{
 		s.fires("fires when no node has confirmed the head for longer than the limit", a, from, s.exporter(first, always, never), old),
 		s.fires("fires once when that is so for two exporters", a, from,
 			joined(s.exporter(first, always, never), s.exporter(second, always, never)), old),
 		s.fires("fires when the exporter has never reached the chain", a, s.after(limit), s.exporter(first, always, nil), blind),
-		s.fires("fires when one of two shards is no longer a target", a, missing,
-			joined(s.exporter(first, here, s.at, "shard", "a"), s.exporter(second, always, s.at, "shard", "b")),
-			s.labelled(told(s, "mainnet", age), "shard", "a")),
+		s.fires("fires when an exporter is back after longer than the limit, and does not reach the head", a, back, s.outage(answers, here),
+			s.labelled(told(s, "mainnet", s.at(back+s.after(a.For))-s.at(left-1)))),
 		s.fires("fires when the exporter of one of two networks is no longer a target", a, missing,
 			joined(s.exporter(first, here, s.at, "network", "hoodi"), s.exporter(second, always, s.at)),
 			s.labelled(told(s, "hoodi", age), "network", "hoodi")),
 		s.fires("fires once when the exporter that took the place of another never reaches the chain", a, missing,
 			joined(s.exporter(first, here, s.at), s.exporter(second, next, nil)),
 			s.labelled(told(s, "mainnet", age))),
-		removed,
+		returns,
 		s.silent("is silent when the head is always as old as it may be", s.exporter(first, always, late(limit))),
 		s.silent("is silent when one of two exporters is up to date",
 			joined(s.exporter(first, always, never), s.exporter(second, always, late(s.step)))),
@@ -68,12 +72,51 @@ func staleCases(c mixin.Config, a Alert, limit time.Duration) []Case {
 			joined(s.exporter(first, always, late(s.step)), s.exporter(second, always, nil))),
 		s.silent("is silent when another pod takes the exporter's place",
 			joined(s.exporter(first, here, s.at), s.exporter(second, next, s.at))),
+		s.silent("is silent when that pod has other labels, such as those of its node",
+			joined(s.exporter(first, here, s.at, "node", "n1"), s.exporter(second, next, s.at, "node", "n2"))),
 		s.silent("is silent when the exporter has only just started",
 			s.exporter(first, func(n int) bool { return s.at(n) > s.at(s.steps)-limit }, nil)),
 		s.silent("is silent when the exporter does not answer, which is another alert", append(
 			s.exporter(first, here, s.at)[1:], s.own(first, "up", s.values(func(n int) (float64, bool) { return oneIf(here(n)), true })))),
 		s.silent("is silent when there is no exporter at all, which is another alert", s.exporter(first, here, s.at)),
 	}
+
+	shard := s.targetLabel()
+	if shard == "" {
+		return cases // Nothing tells shards apart.
+	}
+	days := sparse(c, 4*time.Minute, c.Alerts.Freshness.Vanished+3*limit)
+	daysFrom := left - 1 + days.after(limit+time.Second)
+	removed := days.fires("fires for a shard that was removed, until it is no longer missed", a, daysFrom,
+		joined(
+			days.exporter(first, here, days.at, shard, "a"),
+			days.exporter(second, always, days.at, shard, "b"),
+		),
+		days.labelled(told(days, "mainnet", days.at(daysFrom+days.after(a.For))-days.at(left-1)), shard, "a"))
+	removed.Silent = append(removed.Silent, days.at(left-1+days.after(c.Alerts.Freshness.Vanished)), days.at(days.steps))
+	return append(cases, removed,
+		s.fires("fires when one of two shards is no longer a target", a, missing,
+			joined(s.exporter(first, here, s.at, shard, "a"), s.exporter(second, always, s.at, shard, "b")),
+			s.labelled(told(s, "mainnet", age), shard, "a")))
+}
+
+// targetLabel is a label that tells targets apart, and that exporters are not selected by;
+// empty if there is none.
+func (s scenario) targetLabel() string {
+	for _, l := range slices.Backward(s.c.Select.TargetLabels) {
+		if _, selects := s.target()[l]; !selects && l != "network" {
+			return l
+		}
+	}
+	return ""
+}
+
+// outage is one exporter that answers, and shows the newest head, at some steps.
+func (s scenario) outage(answers, shows func(n int) bool) []Series {
+	all := s.exporter(first, answers, s.at)
+	all[0].Values = s.values(func(n int) (float64, bool) { return oneIf(answers(n)), true })
+	all[2].Values = s.values(func(n int) (float64, bool) { return s.at(n).Seconds(), shows(n) })
+	return all
 }
 
 // exporter shows a target while it is there, and when a node last confirmed the head that

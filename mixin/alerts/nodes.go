@@ -2,6 +2,7 @@ package alerts
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,6 +27,36 @@ func (q queries) total(query string, more ...string) string {
 
 func (q queries) across(how, query string, more ...string) string {
 	return fmt.Sprintf("%s without (%s) (%s)", how, list(append(append([]string{}, q.c.Select.ReplicaLabels...), more...)), query)
+}
+
+// ofTarget takes all together that is of the same target, as inhibitions and dashboards
+// tell targets apart, and of the same values of the labels in more. Unlike across it drops
+// labels that nobody has named: of exporters that are gone those matter which the one in
+// their place has, too, and a label of its pod or node it has not.
+func (q queries) ofTarget(how, query string, more ...string) string {
+	by := more
+	for _, l := range slices.Concat([]string{q.c.Select.ClusterLabel}, q.c.Select.TargetLabels, []string{"job"}, selected(q.c.Select.Exporter)) {
+		if l != "" && !slices.Contains(by, l) && !slices.Contains(q.c.Select.ReplicaLabels, l) {
+			by = append(by, l)
+		}
+	}
+	return fmt.Sprintf("%s by (%s) (%s)", how, list(by), query)
+}
+
+// selected are the names of the labels that a list of matchers asks for: its targets have
+// them.
+func selected(text string) []string {
+	selector, err := parser.NewParser(parser.Options{}).ParseMetricSelector("{" + text + "}")
+	if err != nil {
+		return nil // Config is valid, so this cannot be
+	}
+	var names []string
+	for _, m := range selector {
+		if m.Type == matchers.MatchEqual && m.Value != "" || m.Type == matchers.MatchRegexp {
+			names = append(names, m.Name)
+		}
+	}
+	return names
 }
 
 // receiver turns a Config round, so that queries and scenarios are about the rollup
