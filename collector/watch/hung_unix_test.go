@@ -9,8 +9,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
 // hang puts in place of name a file that never answers, as one on a mount whose server is
@@ -53,24 +51,11 @@ func (d *disk) soon(what string, do func()) {
 	}
 }
 
-func (d *disk) expectSuccess(w *Watcher, success string) {
-	d.Helper()
-	want := `# HELP validator_exporter_config_reload_success 1 when the watch list was last loaded successfully, 0 when a bad file keeps the old list.
-# TYPE validator_exporter_config_reload_success gauge
-validator_exporter_config_reload_success ` + success + "\n"
-	if err := testutil.CollectAndCompare(w, strings.NewReader(want), "validator_exporter_config_reload_success"); err != nil {
-		d.Error(err)
-	}
-}
-
 func TestFileThatDoesNotAnswerHoldsNobodyUp(t *testing.T) {
 	d := newDisk(t)
 	d.replace("watch.yaml", "validators: [{index: 1}]")
-	limits := Options{CheckTime: 20 * time.Millisecond, LoadTime: 30 * time.Millisecond}
-	w, err := New(d.path("watch.yaml"), nil, slog.New(slog.NewTextHandler(&d.log, nil)), limits)
-	if err != nil {
-		t.Fatal(err)
-	}
+	w := d.watch("watch.yaml") // however long that takes
+	w.options.CheckTime, w.options.LoadTime = 20*time.Millisecond, 30*time.Millisecond
 	answer := d.hang("watch.yaml")
 
 	d.soon("CheckFile", w.CheckFile)

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -77,7 +78,7 @@ func New(path string, flags []string, logger *slog.Logger, options Options) (*Wa
 	}
 	w := &Watcher{path: path, flags: fromFlags, logger: logger, options: options, turn: make(chan struct{}, 1)}
 	w.turn <- struct{}{}
-	if err := w.inTurn(options.LoadTime, func() error { _, err := w.load(); return err }); err != nil {
+	if err := w.inTurn(options.LoadTime, time.After(options.LoadTime), func() error { _, err := w.load(); return err }); err != nil {
 		return nil, err
 	}
 	return w, nil
@@ -93,14 +94,13 @@ func (w *Watcher) Generation() uint64 { return w.generation.Load() }
 // Reload reads the list again. When that fails or takes too long, the previous list
 // stays in use, and the error is logged and returned.
 func (w *Watcher) Reload() error {
-	timer := time.NewTimer(w.options.LoadTime)
-	defer timer.Stop()
+	over := time.After(w.options.LoadTime) // of waiting for the turn and for the files together
 	select {
 	case w.turn <- struct{}{}:
-	case <-timer.C:
+	case <-over:
 		return w.notReloaded(w.overdueError(w.options.LoadTime))
 	}
-	err := w.inTurn(w.options.LoadTime, w.reload)
+	err := w.inTurn(w.options.LoadTime, over, w.reload)
 	if errors.Is(err, errOverdue) {
 		return w.notReloaded(err)
 	}
@@ -122,7 +122,7 @@ func (w *Watcher) CheckFile() {
 	default:
 		return
 	}
-	err := w.inTurn(w.options.CheckTime, func() error {
+	err := w.inTurn(w.options.CheckTime, time.After(w.options.CheckTime), func() error {
 		if slices.ContainsFunc(w.read, stamp.changed) {
 			return w.reload()
 		}
@@ -142,33 +142,38 @@ func (w *Watcher) overdueError(limit time.Duration) error {
 
 // inTurn runs what looks at files, for which the caller has taken the turn, and gives the
 // turn back when that has ended. It returns the error of run, or one that matches
-// errOverdue when run takes longer than limit; what run finds then still counts.
-func (w *Watcher) inTurn(limit time.Duration, run func() error) (err error) {
+// errOverdue and tells the limit when run has not ended at over; what run finds then still
+// counts.
+func (w *Watcher) inTurn(limit time.Duration, over <-chan time.Time, run func() error) (err error) {
 	ended := make(chan struct{})
 	var result error
 	go func() {
 		defer func() {
 			if p := recover(); p != nil {
+				// Nobody may be waiting for result, and who is may tell nobody.
 				result = fmt.Errorf("reading the watch list: a mistake of this program, please report it: %v", p)
+				w.noteLoad(result)
+				w.logger.Error("The watch list was not read", "err", result, "stack", string(debug.Stack()))
 			}
 			w.mu.Lock()
 			late := w.overdue
 			w.overdue = false
+			if !late {
+				<-w.turn // so that whoever has waited for the end finds it free
+			}
 			close(ended)
 			w.mu.Unlock()
-			if late {
+			if late { // nobody waits; the next reading is not to say something before this
 				w.logger.Info("The files of the watch list answer again")
+				<-w.turn
 			}
-			<-w.turn
 		}()
 		result = run()
 	}()
-	timer := time.NewTimer(limit)
-	defer timer.Stop()
 	select {
 	case <-ended:
 		return result
-	case <-timer.C:
+	case <-over:
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -2,6 +2,7 @@ package watch
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"log/slog"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -55,6 +57,16 @@ func (d *disk) expect(w *Watcher, list string, generation uint64) {
 	}
 	if got := w.Generation(); got != generation {
 		d.Errorf("generation %d, want %d", got, generation)
+	}
+}
+
+func (d *disk) expectSuccess(w *Watcher, success string) {
+	d.Helper()
+	want := `# HELP validator_exporter_config_reload_success 1 when the watch list was last loaded successfully, 0 when a bad file keeps the old list.
+# TYPE validator_exporter_config_reload_success gauge
+validator_exporter_config_reload_success ` + success + "\n"
+	if err := testutil.CollectAndCompare(w, strings.NewReader(want), "validator_exporter_config_reload_success"); err != nil {
+		d.Error(err)
 	}
 }
 
@@ -233,4 +245,86 @@ func TestWatcherIsSafeForConcurrentUse(t *testing.T) {
 		}
 	}
 	users.Wait()
+}
+
+// A mistake of this program is told to more than the one who happens to wait for the
+// list: a scrape tells it to nobody.
+func TestPanicWhileTheListIsReadIsTold(t *testing.T) {
+	d := newDisk(t)
+	d.replace("watch.yaml", "validators: [{index: 1}]")
+	w := d.watch("watch.yaml")
+	flags := w.flags
+	w.flags = nil // which no code expects
+	d.replace("watch.yaml", "validators: [{index: 2}]")
+	w.CheckFile()
+	d.expect(w, "1", 1)
+	d.expectSuccess(w, "0")
+	for _, part := range []string{"level=ERROR", "please report it", "nil pointer", "watch.Merge"} {
+		if !strings.Contains(d.log.String(), part) {
+			t.Errorf("the log does not say %q: %s", part, &d.log)
+		}
+	}
+
+	// It was no end.
+	w.flags = flags
+	d.replace("watch.yaml", "validators: [{index: 3}]")
+	w.CheckFile()
+	d.expect(w, "3", 2)
+	d.expectSuccess(w, "1")
+}
+
+// Whoever reloads and then asks whether a file has changed is not told that somebody else
+// is looking.
+func TestTurnIsFreeOnceAReadingHasEnded(t *testing.T) {
+	w, err := New("", []string{"1"}, slog.New(slog.DiscardHandler), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 50_000 {
+		if err := w.Reload(); err != nil {
+			t.Fatal(err)
+		}
+		if len(w.turn) > 0 {
+			t.Fatal("the turn is still taken")
+		}
+	}
+}
+
+// Over HTTP an answer may take 30 s, whoever was first to read.
+func TestReloadTakesNoLongerThanItsLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := make(blocking)
+		w, err := New("", []string{"1"}, slog.New(slow), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.turn <- struct{}{} // somebody reads
+		begun := time.Now()
+		reloaded := make(chan error)
+		go func() { reloaded <- w.Reload() }()
+		time.Sleep(15 * time.Second)
+		<-w.turn
+		if err := <-reloaded; err == nil || !strings.Contains(err.Error(), "within 20s") {
+			t.Errorf("error %v", err)
+		}
+		if took := time.Since(begun); took != 20*time.Second {
+			t.Errorf("it took %s", took)
+		}
+		close(slow)
+	})
+}
+
+// blocking is a log that takes no good news until it is closed, so that what writes them
+// does not end.
+type blocking chan struct{}
+
+func (b blocking) Enabled(context.Context, slog.Level) bool { return true }
+func (b blocking) WithAttrs([]slog.Attr) slog.Handler       { return b }
+func (b blocking) WithGroup(string) slog.Handler            { return b }
+
+func (b blocking) Handle(_ context.Context, r slog.Record) error {
+	if r.Level < slog.LevelWarn {
+		<-b
+	}
+	return nil
 }
