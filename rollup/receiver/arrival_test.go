@@ -87,17 +87,31 @@ func TestBodiesThatDoNotComeKeepNobodyFromWriting(t *testing.T) {
 // none is left is read in its turn, which it may keep from others for a moment only.
 func TestBodyWithoutRoomIsReadInItsTurn(t *testing.T) {
 	f := serve(t, takesAll(), func(o *receiver.Options) {
-		o.Limits.Requests, o.Limits.Body, o.Limits.Patience = 1, 4000, time.Second
+		o.Limits.Requests, o.Limits.Body, o.Limits.Patience = 1, 4000, 3*time.Second
 		o.Now = func() time.Time { return now }
 	})
+	await := func(room int64, places int) {
+		t.Helper()
+		for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+			gotRoom, gotPlaces := receiver.Arrivals(f.receiver)
+			if gotRoom == room && gotPlaces == places {
+				return
+			}
+			if time.Now().After(end) {
+				t.Fatalf("room for %d bytes and %d places taken, want %d and %d", gotRoom, gotPlaces, room, places)
+			}
+		}
+	}
 	body := snappy.Encode(nil, message(v1, expected(1, 15)))
 	first := f.begin(body[:10], body[10:])
-	second := f.begin(make([]byte, 1985), []byte("the rest")) // 5 bytes are left
-	time.Sleep(300 * time.Millisecond)
+	second := f.begin(make([]byte, 1985), []byte("the rest"))
+	await(5, 0)
 	f.send(v1, expected(2, 15)).expect(t, 204) // has no room, but a place
+	await(5, 0)
 	third := f.begin(make([]byte, 1000), []byte("the rest"))
-	time.Sleep(300 * time.Millisecond)
-	first.end() // has no room for the rest
+	await(5, 1)
+	time.Sleep(time.Second) // so that the others' patience ends that much later
+	first.end()             // has no room for the rest
 	f.send(v1, expected(3, 15)).expect(t, 204)
 	third.answer().expect(t, 503, "the body did not arrive")
 	first.answer().expect(t, 204)
