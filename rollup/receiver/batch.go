@@ -19,20 +19,18 @@ import (
 
 // Why a sample can never be stored, beside the store's own reasons.
 const (
-	reasonNetworks  = "networks"  // of one network more than a request may tell of
 	reasonHistogram = "histogram" // a window's total is a number
 	reasonTimestamp = "timestamp" // in the future, or before the window it tells of
 )
 
 // reasons lists all reasons.
 func reasons() []string {
-	return append(store.Reasons(), reasonNetworks, reasonHistogram, reasonTimestamp)
+	return append(store.Reasons(), reasonHistogram, reasonTimestamp)
 }
 
 const (
-	nameLabel    = "__name__"
-	networkLabel = "network"
-	windowLabel  = "window"
+	nameLabel   = "__name__"
+	windowLabel = "window"
 )
 
 // batch sorts the samples of a request: into rows for the store, and the others by what
@@ -55,8 +53,6 @@ type batch struct {
 	at    map[span]bool     // the same by where the name stands
 	texts map[string]string // one string for each text, whatever refers to it
 	spare []store.Label     // cut up for rows
-
-	networks map[string]bool // those of rows
 
 	// Bytes of labels that may still be looked at, and that rows may still take.
 	readable, keepable int
@@ -104,7 +100,6 @@ func (r *Receiver) newBatch() *batch {
 		kept:     map[string]bool{},
 		at:       map[span]bool{},
 		texts:    map[string]string{},
-		networks: map[string]bool{},
 
 		readable: r.options.Limits.Decoded,
 		keepable: r.options.Limits.Decoded,
@@ -124,7 +119,7 @@ func (b *batch) read(size int) error {
 }
 
 func (b *batch) tooManyLabels() error {
-	return tooLarge("the labels of all series need more than %d bytes", b.limits.Decoded)
+	return tooLarge("the labels of all series need more than %d bytes (--receive.max-decoded-bytes is to be about max_samples_per_send times the bytes of one series' labels)", b.limits.Decoded)
 }
 
 // add takes a series as the decoder gives it. The error refuses the whole request.
@@ -148,7 +143,7 @@ func (b *batch) add(s *wireSeries) error {
 		return err
 	}
 	slices.SortFunc(s.labels, func(a, b wireLabel) int { return bytes.Compare(a.name, b.name) })
-	var name, network, window []byte
+	var name, window []byte
 	for i, label := range s.labels {
 		switch {
 		case !utf8.Valid(label.name) || !utf8.Valid(label.value):
@@ -163,8 +158,6 @@ func (b *batch) add(s *wireSeries) error {
 		switch string(label.name) {
 		case nameLabel:
 			name = label.value
-		case networkLabel:
-			network = label.value
 		case windowLabel:
 			window = label.value
 		}
@@ -212,10 +205,6 @@ func (b *batch) add(s *wireSeries) error {
 			b.refused.add(place, 1, reasonTimestamp, fmt.Errorf("timestamp %d ms is before the window", sample.timestamp), s.describe)
 			continue
 		}
-		if !b.takeNetwork(network) {
-			b.refused.add(place, 1, reasonNetworks, fmt.Errorf("network %s is one more than the %d that a request may tell of", shown(network), b.limits.Networks), s.describe)
-			continue
-		}
 		if labels == nil {
 			if labels, err = b.labelsOf(s.labels); err != nil {
 				return err
@@ -247,20 +236,6 @@ func (b *batch) isRollup(name []byte) bool {
 		b.kept[string(name)] = kept
 	}
 	return kept
-}
-
-// takeNetwork tells whether a row may be of a network. The store holds a lock of each
-// network until it commits, and the locks of all transactions share one table of
-// Postgres: a target that makes a network of every series would fill it.
-func (b *batch) takeNetwork(network []byte) bool {
-	if network == nil || b.networks[string(network)] {
-		return true
-	}
-	if len(b.networks) >= b.limits.Networks {
-		return false
-	}
-	b.networks[string(network)] = true
-	return true
 }
 
 // labelsOf returns what identifies a series: its labels without the window and those that

@@ -77,7 +77,7 @@ func TestExactlyTheFamiliesOfTheTableAreExposed(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.expectMetric(float64(need), "schema_version")
-	for _, reason := range append(store.Reasons(), "networks", "histogram", "timestamp") {
+	for _, reason := range append(store.Reasons(), "histogram", "timestamp") {
 		f.expectMetric(0, "samples_rejected_total", "reason", reason)
 	}
 }

@@ -74,8 +74,6 @@ type Limits struct {
 	// Labels is the most labels of a series, and LabelBytes the longest name or value of
 	// one that is kept. Defaults 100 and 4096.
 	Labels, LabelBytes int
-	// Networks is the most networks that are stored of one request. Default 16.
-	Networks int
 	// Requests is how many requests are decompressed and written at a time. Default 8.
 	Requests int
 	// Patience is how long one more may wait for its turn, and how long one that got it
@@ -91,7 +89,6 @@ func (l Limits) withDefaults() Limits {
 	set(&l.Samples, 50_000)
 	set(&l.Labels, 100)
 	set(&l.LabelBytes, 4096)
-	set(&l.Networks, 16)
 	set(&l.Requests, 8)
 	set(&l.Patience, 5*time.Second)
 	set(&l.Future, 10*time.Minute)
