@@ -251,14 +251,6 @@ func TestSumsThatASampleHasOvertakenAreNotKept(t *testing.T) {
 	url := postgres.Database(t)
 	s := open(t, url)
 	write(t, s, expected(1, 40, 10))
-	connect := func() *pgx.Conn {
-		conn, err := pgx.Connect(t.Context(), url)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { conn.Close(context.Background()) })
-		return conn
-	}
 	exec := func(conn *pgx.Conn, sql string, arguments ...any) {
 		t.Helper()
 		if _, err := conn.Exec(t.Context(), sql, arguments...); err != nil {
@@ -266,7 +258,7 @@ func TestSumsThatASampleHasOvertakenAreNotKept(t *testing.T) {
 		}
 	}
 	// The row that holds the sums is being made by somebody else, who then thinks better of it.
-	blocker := connect()
+	blocker := connect(t, url)
 	exec(blocker, `BEGIN`)
 	exec(blocker, `INSERT INTO days (subject_id, day, windows) SELECT id, day, 0 FROM subjects, calendar`)
 	done := make(chan error, 1)
@@ -551,6 +543,89 @@ func TestMigrationKeepsTheDaysOfVersion11(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.compare(t, url)
+}
+
+// A writer that has made a series goes on to write its samples: a migration that kept it
+// from that, and waited for its series, would end one of the two.
+func TestMigrationWaitsForWritersInTheMiddleOfATransaction(t *testing.T) {
+	t.Parallel()
+	url := postgres.Database(t)
+	s := open(t, url)
+	write(t, s, expected(1, 40, 15))
+	if err := s.MigrateDown(t.Context(), 11); err != nil {
+		t.Fatal(err)
+	}
+	writer := connect(t, url)
+	if _, err := writer.Exec(t.Context(), `BEGIN`); err != nil {
+		t.Fatal(err)
+	}
+	var made int64
+	if err := writer.QueryRow(t.Context(), `INSERT INTO series (hash, name, labels) VALUES (sha256('x'), 'x', '{}') RETURNING id`).Scan(&made); err != nil {
+		t.Fatal(err)
+	}
+	migrated := make(chan error, 1)
+	go func() { migrated <- s.Migrate(t.Context()) }()
+	for !ask[bool](t, url, `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')`) {
+		select {
+		case err := <-migrated:
+			t.Fatalf("it was migrated without waiting: %v", err)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	samples := strings.NewReader(fmt.Sprintf("%d\t%s\t15\n", made, window(39).Format(time.RFC3339)))
+	if _, err := writer.PgConn().CopyFrom(t.Context(), samples, `COPY samples FROM STDIN`); err != nil {
+		t.Errorf("the writer cannot go on: %v", err)
+	}
+	if _, err := writer.Exec(t.Context(), `COMMIT`); err != nil {
+		t.Error(err)
+	}
+	if err := <-migrated; err != nil {
+		t.Error(err)
+	}
+	want(t, write(t, s, expected(1, 39, 15)), "written 1, duplicates 0, conflicts [], rejected []")
+	if got := ask[int](t, url, `SELECT count(*) FROM samples`); got != 3 {
+		t.Errorf("%d samples, want 3", got)
+	}
+}
+
+// While it waits for somebody who reads a view, nobody can write.
+func TestMigrationGivesWayToWritersWhenAReaderDoesNotEnd(t *testing.T) {
+	t.Parallel()
+	url := postgres.Database(t)
+	s := open(t, url)
+	write(t, s, expected(1, 40, 15))
+	if err := s.MigrateDown(t.Context(), 11); err != nil {
+		t.Fatal(err)
+	}
+	reader := connect(t, url)
+	for _, statement := range []string{`BEGIN`, `SELECT count(*) FROM network_monthly`} {
+		if _, err := reader.Exec(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	within, cancel := context.WithTimeout(t.Context(), 40*time.Second)
+	defer cancel()
+	if err := s.Migrate(within); !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "somebody has been reading") {
+		t.Errorf("migrate: %v", err)
+	}
+	run(t, url, `INSERT INTO samples SELECT series_id, window_start + interval '1 second', value FROM samples`)
+	if _, err := reader.Exec(t.Context(), `COMMIT`); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Migrate(t.Context()); err != nil {
+		t.Errorf("migrate again: %v", err)
+	}
+}
+
+// connect makes a connection of a test's own.
+func connect(t *testing.T, url string) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close(context.Background()) })
+	return conn
 }
 
 func TestMigrationCutsTheDaysOfWhatIsThere(t *testing.T) {

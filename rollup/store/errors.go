@@ -34,6 +34,8 @@ const (
 	codeUndefinedTable = "42P01"
 	codeNotSupported   = "0A000"
 	codeReadOnly       = "25006"
+
+	codeLockNotAvailable = "55P03"
 )
 
 // hasCode tells whether Postgres answered with one of the codes; a code of two
@@ -76,7 +78,7 @@ func transient(err error) bool {
 	if !errors.As(err, &answer) {
 		return !errors.Is(err, ErrMismatch)
 	}
-	return hasCode(err, "08", "40", "53300", "55P03", "57P") || planChanged(err)
+	return hasCode(err, "08", "40", "53300", codeLockNotAvailable, "57P") || planChanged(err)
 }
 
 // planChanged tells whether a prepared statement no longer returns what it did, since a

@@ -50,6 +50,9 @@ func (s *Store) MigrateDown(ctx context.Context, version int64) error {
 
 func (s *Store) migrate(ctx context.Context, run func(*goose.Provider) ([]*goose.MigrationResult, error)) (err error) {
 	fail := func(err error) error {
+		if hasCode(err, codeLockNotAvailable) {
+			err = fmt.Errorf("%w: somebody has been reading the views, or writing, for too long; try again, or end what pg_stat_activity shows to be running for long", err)
+		}
 		if transient(err) {
 			err = unavailable(err)
 		}

@@ -6,6 +6,14 @@
 -- A day may be closing, or a writer be in the middle, with locks that mean another thing from here on.
 -- The first key is that of maintenance.
 SELECT pg_advisory_xact_lock(8535006755287298050);
+
+-- From here on writers wait, and below the views are waited for, which somebody may read for hours.
+-- Rather than that this fails, writers go on, and it is tried again.
+SET LOCAL lock_timeout = '10s';
+
+-- In the order of writers, who make series before samples: the other way round a writer that has made
+-- one, and the index of series below, would wait for each other.
+LOCK TABLE series IN SHARE MODE;
 LOCK TABLE ONLY samples IN SHARE ROW EXCLUSIVE MODE;
 
 -- A sender can make up any number of networks, and the server has room for a few thousand locks. So
