@@ -260,8 +260,8 @@ func TestValuesThatNoWindowHas(t *testing.T) {
 		"attestation_votes_lost":            {validators * epochs, 1e13},
 		"sync_committee_expected":           {512 * 32 * epochs, 1e13},
 		"slashings":                         {16 * 32 * epochs, 1e13},
-		"attestation_stake_possible_gwei":   {ether * epochs, 9.1e18},
-		"attestation_stake_earned_gwei":     {ether * epochs, 9.1e18},
+		"attestation_stake_possible_gwei":   {ether / 3 * 225_000, 9.1e21}, // which is a window of years
+		"attestation_stake_earned_gwei":     {ether * epochs, 9.1e21},
 		"balance_gwei":                      {ether, 1.1e18},
 		"of_no_view":                        {math.MaxFloat64, math.NaN()},
 	}

@@ -16,10 +16,10 @@ const (
 	mostCounted = 1e12
 	// All ether that exists is an eighth of this.
 	mostBalance = 1e18
-	// The balance behind each attestation: that of all ether, 15 times in a window of the
-	// usual length, is a fifth of this. Sums of it have no limit in Postgres, but each
-	// window's must fit 64 bits.
-	mostStake = 9e18
+	// The balance behind each attestation, which is that of all validators in each epoch: of
+	// mainnet's, a window of 250,000 epochs, or three years, reaches this. Up to it samples are
+	// summed exactly, and sums have no limit in Postgres.
+	mostStake = 9e21
 )
 
 // greatestValues has the families that views show, which are those that the catalogue

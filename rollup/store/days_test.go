@@ -435,6 +435,26 @@ func TestSumThatNoColumnHoldsIsUnknown(t *testing.T) {
 	}
 }
 
+// The stake of a window that lasts for days is more than 64 bits hold.
+func TestStakeOfLongWindowsIsSummedExactly(t *testing.T) {
+	t.Parallel()
+	url := postgres.Database(t)
+	s := open(t, url)
+	for i, stake := range []float64{9e21, 1 << 63, 9.1e18, 7} {
+		for _, measure := range []string{"attestation_stake_possible_gwei", "attestation_stake_earned_gwei"} {
+			write(t, s, store.Row{Labels: labels("__name__", "ethereum_network_window_"+measure, "network", "mainnet"), Window: window(67 - i), Value: stake})
+		}
+	}
+	for _, state := range []string{"open", "closed"} {
+		for _, view := range []string{"network_daily", "network_monthly"} {
+			if got := ask[string](t, url, `SELECT concat_ws(' ', stake_possible_gwei, stake_earned_gwei, effectiveness) FROM `+view); got != "9018323372036854775815 9018323372036854775815 1" {
+				t.Errorf("%s of days that are %s: %s", view, state, got)
+			}
+		}
+		maintain(t, s)
+	}
+}
+
 func TestDayThatCannotBeClosedKeepsNoOtherOpen(t *testing.T) {
 	t.Parallel()
 	url := postgres.Database(t)

@@ -70,8 +70,9 @@ $$;
 -- +goose StatementEnd
 
 -- As before, but nothing that a sample may hold is an error, which would keep everybody from reading any
--- view of the day and the day from being closed for ever: a sum that is no bigint is not known. Nor is a
--- sum of samples of which one is none: its window is not whole.
+-- view of the day and the day from being closed for ever: a sum that is no bigint is not known, where it
+-- is not of stake, which is summed as numeric. Nor is a sum of samples of which one is none: its window is
+-- not whole.
 -- +goose StatementBegin
 CREATE OR REPLACE FUNCTION sum_day(of_subject bigint, begins timestamptz, ends timestamptz) RETURNS TABLE (
     windows integer,
@@ -170,9 +171,13 @@ FROM (
         min(series.id) FILTER (WHERE series.measure = 'balance_gwei') AS balance
     FROM series
     CROSS JOIN LATERAL (
-        SELECT count(*) AS stored, count(good.whole) AS windows, CASE WHEN count(*) = count(good.whole) THEN sum(good.whole) END AS total
+        SELECT count(*) AS stored, count(good.whole) + count(good.kibi) AS windows,
+            CASE WHEN count(*) = count(good.whole) + count(good.kibi) THEN coalesce(sum(good.whole), 0) + 1024 * coalesce(sum(good.kibi), 0) END AS total
         FROM (
-            SELECT CASE WHEN samples.value BETWEEN -9e18 AND 9e18 THEN samples.value::bigint END AS whole
+            SELECT
+                CASE WHEN samples.value BETWEEN -9e18 AND 9e18 THEN samples.value::bigint END AS whole,
+                -- A long window's stake outgrows a bigint. Doubles of that size are multiples of 1024.
+                CASE WHEN samples.value > 9e18 AND samples.value <= 9e21 AND series.measure LIKE 'attestation\_stake\_%' THEN (samples.value / 1024)::bigint END AS kibi
             FROM samples
             WHERE samples.series_id = series.id AND samples.window_start >= sum_day.begins AND samples.window_start < sum_day.ends
         ) AS good
