@@ -78,9 +78,9 @@ func (s *Store) Maintain(ctx context.Context) (err error) {
 }
 
 // oldestRetained is the time before which the retention is over. What is dropped does not
-// come back, so no single clock decides: it is not known while that of this machine and
-// the database's disagree, and where both are wrong, as on one machine they are together,
-// what is stored ends a month after the month of the newest window at the latest.
+// come back, so no clock decides alone: it is not known while that of this machine and
+// the database's disagree, and both may be wrong, as on one machine they are together, so it
+// is counted from the newest window where that is older than now.
 func (s *Store) oldestRetained(ctx context.Context, conn *pgxpool.Conn) (oldest time.Time, known bool, err error) {
 	here := s.options.Now()
 	var there time.Time
@@ -103,15 +103,23 @@ func (s *Store) oldestRetained(ctx context.Context, conn *pgxpool.Conn) (oldest 
 	if err != nil {
 		return time.Time{}, false, err
 	}
-	slices.SortFunc(months, func(a, b month) int { return b.begin().Compare(a.begin()) })
+	slices.SortFunc(months, func(a, b month) int { return b.begin().Compare(a.begin()) }) // the newest first
 	for _, month := range months {
 		var used bool
 		if err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM `+pgx.Identifier{month.table()}.Sanitize()+`)`).Scan(&used); err != nil {
 			return time.Time{}, false, fmt.Errorf("look for the newest month: %w", err)
 		}
 		if used {
-			if end := month.next().next().begin(); end.Before(here) {
-				here = end
+			newest, err := newestWindow(ctx, conn)
+			if err != nil {
+				return time.Time{}, false, err
+			}
+			// Not all series are looked at, so there may be a newer one than that.
+			if begin := month.begin(); newest.Before(begin) {
+				newest = begin
+			}
+			if newest.Before(here) {
+				here = newest
 			}
 			break
 		}

@@ -385,6 +385,7 @@ func TestMaintainMakesPartitionsAheadAndDropsOldOnes(t *testing.T) {
 
 	// The last second in which something of October is retained, and the next.
 	clock = time.Date(2026, time.November, 1, 0, 0, 0, 0, time.UTC).Add(40*24*time.Hour - time.Second)
+	write(t, s, store.Row{Labels: expected(1, 0, 0).Labels, Window: clock.Add(time.Second)})
 	maintain("samples_2026_10 samples_2026_11 samples_2026_12 samples_2027_01 samples_2027_02", time.Date(2027, 3, 1, 0, 0, 0, 0, time.UTC))
 	clock = clock.Add(time.Second)
 	maintain("samples_2026_11 samples_2026_12 samples_2027_01 samples_2027_02", time.Date(2027, 3, 1, 0, 0, 0, 0, time.UTC))
@@ -431,6 +432,45 @@ func TestClockThatIsWrongDropsNothing(t *testing.T) {
 				t.Errorf("warned: %t, want %t:\n%s", warned, c.warned, got)
 			}
 		})
+	}
+}
+
+// However short the retention is. What a right clock lets go is gone.
+func TestClocksThatAreAheadTogetherDropWhatARightOneDoes(t *testing.T) {
+	const day = 24 * time.Hour
+	const lookedFor, another = "ethereum_validator_window_attestations_expected", "ethereum_validator_window_blocks_expected"
+	for _, family := range []string{lookedFor, another} {
+		for retention, left := range map[time.Duration]int{365 * day: 3, 30 * day: 2, day: 1} {
+			t.Run(fmt.Sprintf("%s, %s", family, retention), func(t *testing.T) {
+				t.Parallel()
+				url := postgres.Database(t)
+				today := time.Date(2026, time.November, 20, 0, 0, 0, 0, time.UTC)
+				clock := today
+				right := func(o *store.Options) { o.Now = func() time.Time { return clock } }
+				var rows []store.Row
+				for _, age := range []time.Duration{0, 25 * day, 100 * day} {
+					rows = append(rows, store.Row{
+						Labels: labels("__name__", family, "network", "mainnet", "validator_index", "1"),
+						Window: today.Add(-age), Value: 1,
+					})
+				}
+				write(t, open(t, url, right), rows...)
+				s := open(t, url, right, func(o *store.Options) { o.Retention = retention })
+				for _, clock = range []time.Time{today.AddDate(1, 0, 0), today, today.AddDate(1, 0, 0)} {
+					maintain(t, s)
+					if got := ask[int](t, url, `SELECT count(*) FROM samples`); got < left {
+						t.Errorf("at %s %d samples are left, want %d", clock, got, left)
+					}
+					if got := ask[int](t, url, `SELECT count(*) FROM validator_daily`); got < left {
+						t.Errorf("at %s %d days are left, want %d", clock, got, left)
+					}
+				}
+				// Of another family the month of the newest window is all that is known, and counts.
+				if got := ask[int](t, url, `SELECT count(*) FROM samples`); got != left && family == lookedFor {
+					t.Errorf("%d samples are left in the end, want %d", got, left)
+				}
+			})
+		}
 	}
 }
 

@@ -234,14 +234,26 @@ const newestOf = `
 
 // findNewest looks the newest window up.
 func (s *Store) findNewest(ctx context.Context) error {
-	var newest *time.Time
-	if err := s.pool.QueryRow(ctx, newestOf).Scan(&newest); err != nil {
-		return fmt.Errorf("look for the newest window: %w", err)
+	newest, err := newestWindow(ctx, s.pool)
+	if err != nil {
+		return err
 	}
-	if newest != nil {
+	if !newest.IsZero() {
 		s.sawWindow(newest.Unix())
 	}
 	return nil
+}
+
+// newestWindow is zero when none of the series that are looked at has one.
+func newestWindow(ctx context.Context, db querier) (time.Time, error) {
+	var newest *time.Time
+	if err := db.QueryRow(ctx, newestOf).Scan(&newest); err != nil {
+		return time.Time{}, fmt.Errorf("look for the newest window: %w", err)
+	}
+	if newest == nil {
+		return time.Time{}, nil
+	}
+	return *newest, nil
 }
 
 // sawWindow notes that a window is stored.
