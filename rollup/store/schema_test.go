@@ -235,6 +235,21 @@ func TestDatabaseOfAnotherEncodingIsRefused(t *testing.T) {
 	}
 }
 
+// One that was let be made is not lost for it, and its operator is told what to do.
+func TestUsedDatabaseOfAnotherEncodingIsUsedOn(t *testing.T) {
+	t.Parallel()
+	url := postgres.Database(t)
+	write(t, open(t, url), expected(1, 2, 15))
+	run(t, url, `UPDATE pg_database SET encoding = pg_char_to_encoding('SQL_ASCII') WHERE datname = current_database()`)
+	var said logs
+	s := open(t, url, said.option)
+	want(t, write(t, s, expected(1, 2, 15), expected(1, 1, 15)), "written 1, duplicates 1, conflicts [], rejected []")
+	maintain(t, s)
+	if got := strings.Count(said.String(), "pg_dump --encoding=UTF8"); got != 1 || !strings.Contains(said.String(), "encoding=SQL_ASCII") {
+		t.Errorf("it was said %d times what to do, want once:\n%s", got, said.String())
+	}
+}
+
 // pg_restore makes indexes last. What is written before would be there twice, and the
 // restoring fail for it.
 func TestDatabaseThatIsBeingRestoredIsRefused(t *testing.T) {

@@ -61,6 +61,8 @@ type Store struct {
 	incarnationMu sync.Mutex
 	incarnation   string // what the database is; see incarnationOf
 
+	encodingWarned sync.Once
+
 	warnedMu sync.Mutex
 	warned   map[string]bool // sets of label names that were warned of
 
@@ -173,14 +175,23 @@ func (s *Store) check(ctx context.Context, m *memory) error {
 // takesWrites says why the database cannot be written to, or not everything. Nothing else
 // would notice before a transaction tries.
 func (s *Store) takesWrites(ctx context.Context) (readOnly, err error) {
-	var standby, reading bool
+	var standby, reading, used bool
 	var encoding string
 	err = s.pool.QueryRow(ctx, `
-		SELECT pg_is_in_recovery(), current_setting('transaction_read_only')::boolean, current_setting('server_encoding')`).Scan(&standby, &reading, &encoding)
-	switch {
-	case err != nil:
+		SELECT pg_is_in_recovery(), current_setting('transaction_read_only')::boolean, current_setting('server_encoding'),
+			to_regclass('samples') IS NOT NULL`).Scan(&standby, &reading, &encoding, &used)
+	if err != nil {
 		return nil, fmt.Errorf("ask what the database takes: %w", err)
-	case encoding != "UTF8":
+	}
+	if encoding != "UTF8" && used {
+		// It was let be made once. What it holds is worth more than the labels that it refuses.
+		s.encodingWarned.Do(func() {
+			s.log.Warn("The encoding of the database is not UTF8, so it may refuse or garble labels that are not ASCII: move it with pg_dump --encoding=UTF8 and pg_restore into one made with createdb --encoding=UTF8 --template=template0",
+				"encoding", encoding)
+		})
+	}
+	switch {
+	case encoding != "UTF8" && !used:
 		return fmt.Errorf("%w: its encoding is %s and labels are UTF-8: make another with createdb --encoding=UTF8 --template=template0", ErrMismatch, encoding), nil
 	case standby:
 		return fmt.Errorf("%w: it is a standby, which takes no writes: name the primary in its URL, or all hosts and target_session_attrs=read-write", ErrMismatch), nil
