@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -321,6 +323,16 @@ func TestDatabaseThatTakesNoWritesIsNotReady(t *testing.T) {
 	s = openEmpty(t, there.String())
 	want(t, write(t, s, expected(1, 1, 15)), "written 1, duplicates 0, conflicts [], rejected []")
 	maintain(t, s)
+
+	// Unless somebody wants another, in whatever place.
+	password, _ := there.User.Password()
+	services := filepath.Join(t.TempDir(), "services")
+	text := fmt.Sprintf("[rollup]\nhost=127.0.0.1,127.0.0.1\nport=%d,%d\nuser=%s\npassword=%s\ndbname=%s\nsslmode=disable\ntarget_session_attrs=standby\n",
+		standby.Port(), server.Port(), there.User.Username(), password, strings.TrimPrefix(there.Path, "/"))
+	if err := os.WriteFile(services, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	refused(openEmpty(t, "service=rollup servicefile="+services), "it is a standby, which takes no writes")
 
 	set(t, primary, "default_transaction_read_only", "on")
 	refused(openEmpty(t, primary), "default_transaction_read_only is on")

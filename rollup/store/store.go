@@ -114,7 +114,10 @@ func Open(ctx context.Context, options Options) (*Store, error) {
 		}
 	}
 	// Of several hosts only one takes writes, and libpq's default is the first that answers.
-	if !strings.Contains(options.URL, "target_session_attrs") && os.Getenv("PGTARGETSESSIONATTRS") == "" && severalHosts(config.ConnConfig) {
+	// Whoever says what he wants gets that. A service file may say it too, which shows only in
+	// what has come of it; that "any" is wanted shows only where it is said.
+	if config.ConnConfig.ValidateConnect == nil && !strings.Contains(options.URL, "target_session_attrs") &&
+		os.Getenv("PGTARGETSESSIONATTRS") == "" && severalHosts(config.ConnConfig) {
 		config.ConnConfig.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	}
 	config.ConnConfig.ConnectTimeout = cmp.Or(config.ConnConfig.ConnectTimeout, 10*time.Second)
