@@ -15,10 +15,8 @@ import (
 // its own: nothing of that is shown until the second node is on the same chain.
 func TestWhatANodeOnAForkToldIsNotShown(t *testing.T) {
 	sim := simulate(t, quiet(64))
-	second := sim.chain.Node(chainsim.NodeOptions{})
-	server := httptest.NewServer(second)
-	t.Cleanup(server.Close)
-	c := sim.collector(testOptions{urls: []string{sim.url, server.URL}, validators: allValidators(64), window: fourEpochs, logger: slog.New(slog.DiscardHandler)})
+	second, url := sim.another()
+	c := sim.collector(testOptions{urls: []string{sim.url, url}, validators: allValidators(64), window: fourEpochs, logger: slog.New(slog.DiscardHandler)})
 	sim.to(103)
 	samples(t, c)
 	sim.node.Set(chainsim.NodeOptions{Only: []string{"committees"}, FailStatus: 503})
@@ -43,10 +41,8 @@ func TestWhatANodeOnAForkToldIsNotShown(t *testing.T) {
 // from the first node, which does not speak for the other.
 func TestWhatANodeOnAForkToldIsNotConfirmedByAnother(t *testing.T) {
 	sim := simulate(t, quiet(64))
-	second := sim.chain.Node(chainsim.NodeOptions{})
-	server := httptest.NewServer(second)
-	t.Cleanup(server.Close)
-	c := sim.collector(testOptions{urls: []string{sim.url, server.URL}, validators: allValidators(64), window: fourEpochs, logger: slog.New(slog.DiscardHandler)})
+	second, url := sim.another()
+	c := sim.collector(testOptions{urls: []string{sim.url, url}, validators: allValidators(64), window: fourEpochs, logger: slog.New(slog.DiscardHandler)})
 	sim.node.Set(chainsim.NodeOptions{Only: []string{"committees", "proposer_duties"}, FailStatus: 503})
 	second.Set(chainsim.NodeOptions{OtherFork: 3, Only: []string{"proposer_duties"}, FailStatus: 503})
 	sim.to(105)

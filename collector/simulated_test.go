@@ -39,11 +39,17 @@ func simulate(t testing.TB, cfg chainsim.Config) *simulation {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &simulation{t: t, chain: chain, node: chain.Node(chainsim.NodeOptions{})}
-	server := httptest.NewServer(s.node)
-	t.Cleanup(server.Close)
-	s.url = server.URL
+	s := &simulation{t: t, chain: chain}
+	s.node, s.url = s.another()
 	return s
+}
+
+// another node of the chain, and where it answers.
+func (s *simulation) another() (node *chainsim.Node, url string) {
+	node = s.chain.Node(chainsim.NodeOptions{})
+	server := httptest.NewServer(node)
+	s.t.Cleanup(server.Close)
+	return node, server.URL
 }
 
 func (s *simulation) to(slot duty.Slot) {
@@ -108,6 +114,21 @@ func (i *increases) add(samples map[string]float64) {
 		}
 		i.sum[key] += value - last
 		i.last[key] = value
+	}
+}
+
+// compare compares them, which began at genesis, with the truth of what c shows last.
+func (i *increases) compare(t *testing.T, sim *simulation, c *Collector) {
+	t.Helper()
+	s := c.snapshot.Load()
+	end := s.shown.Last + 1
+	if s.shown.Zero {
+		end = s.shown.Anchor
+	}
+	for key, want := range truthCounters(sim, end) {
+		if i.sum[key] != want {
+			t.Errorf("%s increased by %v, the chain has %v", key, i.sum[key], want)
+		}
 	}
 }
 
