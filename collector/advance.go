@@ -110,6 +110,10 @@ func (e *behindError) Error() string {
 // are withheld early, or never, too.
 const rollbackAge = 15 * time.Minute
 
+// syncedSlots is how far a node may say it is behind and be at the chain's end: its block
+// may be late.
+const syncedSlots = 2
+
 // standing is the head that nodes told last, and when it was first told.
 type standing struct {
 	root  duty.Root
@@ -120,8 +124,9 @@ type standing struct {
 // is alive: after a reorg, however deep, the next block is at a later slot than any
 // before. It takes that no head was confirmed for long, that this one stood still for
 // long, that a node calls itself synced there, and that no node has a later one: it is a
-// test network that was set back and stands still, say. How far a node says it has to go
-// tells nothing: some count up to the slot of the clock.
+// test network that was set back, clock and all. A node without peers may not call itself
+// syncing either, but most count how far they are up to the slot of the clock: it will be
+// back where it was, and counters that had followed it down would count twice.
 func (c *Collector) rolledBack(head beacon.Header) bool {
 	now := c.cfg.Now()
 	if c.standing.root != head.Root {
@@ -135,7 +140,7 @@ func (c *Collector) rolledBack(head beacon.Header) bool {
 		if h.Up && h.HeadSlot > head.Slot {
 			return false
 		}
-		synced = synced || h.Up && !h.Syncing && h.HeadSlot == head.Slot
+		synced = synced || h.Up && !h.Syncing && h.SyncDistance <= syncedSlots && h.HeadSlot == head.Slot
 	}
 	return synced
 }

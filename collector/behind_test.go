@@ -203,27 +203,25 @@ func TestAChainThatWentBackIsFollowedInTheEnd(t *testing.T) {
 	}
 }
 
-// So it is where nodes count their distance up to the slot of the clock, as real ones do,
-// unless one of them has a later block. It is this head that must have stood still.
-func TestAChainThatWentBackIsFollowedWhereNodesGoByTheClock(t *testing.T) {
+// A node without peers does not call itself syncing, but it tells how far its head is from
+// the slot of the clock. However long it stands still, it is not followed back: it will be
+// where it was, and counters that fell and rose again would be counted twice.
+func TestANodeThatStandsStillIsNotFollowedBack(t *testing.T) {
 	sim := simulate(t, quiet(64))
 	other, url := sim.another()
 	c := sim.collector(testOptions{urls: []string{sim.url, url}, validators: allValidators(64), window: fourEpochs, logger: slog.New(slog.DiscardHandler)})
-	head := func(slot, want duty.Slot) {
-		t.Helper()
-		sim.to(slot)
-		expect(t, samples(t, c), map[string]float64{`ethereum_chain_head_slot{network="sim"}`: float64(want)})
-	}
-	wait := duty.Slot(rollbackAge/sim.chain.Spec().SlotDuration) + 1
-	head(100, 100)
+	head := duty.Slot(100)
+	sim.to(head)
+	expect(t, samples(t, c), map[string]float64{`ethereum_chain_head_slot{network="sim"}`: 100})
 	sim.node.Set(chainsim.NodeOptions{HeadStuckAt: 60})
-	other.Set(chainsim.NodeOptions{HeadStuckAt: 80, Syncing: true})
-	head(101, 100)
-	head(101+wait, 100)
-	other.Set(chainsim.NodeOptions{HeadStuckAt: 60})
-	sim.node.Set(chainsim.NodeOptions{HeadStuckAt: 61})
-	head(102+wait, 100) // since when is not known
-	head(103+2*wait, 61)
+	other.Set(chainsim.NodeOptions{FailStatus: 503})
+	for range 3 { // at the second look it has stood for long
+		head += duty.Slot(rollbackAge/sim.chain.Spec().SlotDuration) + 1
+		sim.to(head)
+		if slot, shown := samples(t, c)[`ethereum_chain_head_slot{network="sim"}`]; shown && slot != 100 {
+			t.Fatalf("the head is shown at slot %v", slot)
+		}
+	}
 }
 
 // sourceOf is a pool of the nodes at these addresses.
