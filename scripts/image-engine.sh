@@ -9,14 +9,14 @@ works() {
   command -v "${1%% *}" >/dev/null 2>&1 && $1 info >/dev/null 2>&1
 }
 
-podman() {
+podman_command() {
   # Podman prefers crun, which in Debian 12 does not start where version 1 and 2 of control groups are mixed; runc does.
   if command -v runc >/dev/null 2>&1; then echo "podman --runtime=runc"; else echo podman; fi
 }
 
 find_engine() {
   local candidate
-  for candidate in docker "$(podman)" buildah; do
+  for candidate in docker "$(podman_command)" buildah; do
     if [ "$candidate" = buildah ] && [ "${1:-}" = run ]; then continue; fi
     if works "$candidate"; then echo "$candidate"; return; fi
   done

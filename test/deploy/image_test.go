@@ -18,6 +18,29 @@ import (
 
 // What can be said of the Dockerfile without building it; image_e2e_test.go builds it.
 
+func TestWithoutAnEngineItIsSaidWhatToInstall(t *testing.T) {
+	path := t.TempDir() // with bash, and an id that is not root's: nothing is installed
+	for _, program := range []string{"bash", "env"} {
+		found, err := exec.LookPath(program)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(found, filepath.Join(path, program)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(path, "id"), []byte("#!/usr/bin/env bash\necho 1000\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), "bash", root+"/scripts/image-engine.sh")
+	cmd.Env = []string{"PATH=" + path}
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || !strings.Contains(string(out), "install podman") {
+		t.Errorf("%v, and it says %q", err, out)
+	}
+}
+
 func TestDockerfilePinsTheGoOfTheModule(t *testing.T) {
 	pinned := pinnedGo(t)
 	if !regexp.MustCompile(`^1\.\d+\.\d+$`).MatchString(pinned) {
