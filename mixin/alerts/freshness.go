@@ -96,8 +96,9 @@ is back may take to reach the head.
 So does one that is gone: Prometheus has no target for it any more, but has others of its job, as when a shard's pods or one
 network's exporter are no longer discovered. It is missed for a few hours (the longest range in the condition above), and so
 is one that was removed for good, or whose labels («namespace», «service», «shard», the name of the network) were changed.
-Exporters that agree in the labels that the condition above keeps («by») are replicas, one of which is enough. Those that do
-not answer a scrape, and a job without any target, are [ValidatorExporterDown](ValidatorExporterDown.md).
+Exporters that agree in the labels that the condition above keeps («by») are replicas, one of which is enough: whatever else
+tells exporters of different validators apart belongs into the knob «select.target_labels», or one hides the other. Those that
+do not answer a scrape, and a job without any target, are [ValidatorExporterDown](ValidatorExporterDown.md).
 
 «ValidatorSnapshotStale» and «ValidatorSnapshotStaleCritical» differ in the limit only. This is not about the age of the
 head itself: a node that confirms an old head is [BeaconHeadStalled](BeaconHeadStalled.md).`,
