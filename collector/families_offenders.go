@@ -79,9 +79,7 @@ type offences struct {
 // stopped, and once it has exited there is nothing left to do about it.
 func (s *snapshot) offencesOf(i int) (o offences) {
 	v, settled, r := &s.validators[i], &s.settledBy[i], &s.roster.members[i].record
-	o.known = [offenceKinds]bool{
-		missedStreak: settled.streak >= 0, slashed: true, blocksMissed: s.live && s.counters, overdue: s.live, syncMissed: s.live,
-	}
+	o.known = s.offencesKnown(settled.streak >= 0)
 	if r.Slashed {
 		o.amounts[slashed] = boolValue(r.Status == "active_slashed")
 		return o
@@ -94,6 +92,20 @@ func (s *snapshot) offencesOf(i int) (o offences) {
 	}
 	o.amounts[syncMissed] = float64(v.syncMissed)
 	return o
+}
+
+// offencesKnown tells which kinds of offences can be told of a validator.
+func (s *snapshot) offencesKnown(streak bool) [offenceKinds]bool {
+	return [offenceKinds]bool{
+		missedStreak: streak, slashed: true, blocksMissed: s.live && s.counters, overdue: s.live, syncMissed: s.live,
+	}
+}
+
+// isFine is true when it is known that a validator has no offence.
+func (s *snapshot) isFine(i int) bool {
+	v, settled := &s.validators[i], &s.settledBy[i]
+	return settled.streak == 0 && v.overdue == 0 && v.syncMissed == 0 && v.blocksMissed == 0 &&
+		settled.totals.BlocksExpected == settled.totals.BlocksProposed && !s.roster.members[i].record.Slashed
 }
 
 // order puts what has begun last first. A streak is counted up to streakEpochs; of those
@@ -154,7 +166,14 @@ func (s *snapshot) groupOffenders(b *builder, same bool) {
 		streaks   [streakEpochs + 1]float64
 	}
 	groups := make([]counts, len(s.roster.groups))
+	known := s.offencesKnown(true)
 	for i := range s.validators {
+		if s.isFine(i) { // nearly all are, at each head
+			for _, g := range s.roster.members[i].groups {
+				groups[g].known = known
+			}
+			continue
+		}
 		o := s.offencesOf(i)
 		for _, g := range s.roster.members[i].groups {
 			c := &groups[g]
