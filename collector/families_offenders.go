@@ -14,6 +14,9 @@ import (
 func (s *snapshot) offenders(b *builder, limit int) {
 	var grave, slight [offenceKinds][]offence
 	for i := range s.validators {
+		if s.isFine(i) {
+			continue
+		}
 		o := s.offencesOf(i)
 		for kind, amount := range o.amounts {
 			if amount <= 0 {
