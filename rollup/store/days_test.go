@@ -540,15 +540,7 @@ func TestSeriesThatBecomesKnownCountsInClosedDays(t *testing.T) {
 // As the program of before has left a database that it was writing to.
 func TestMigrationKeepsTheDaysOfVersion11(t *testing.T) {
 	t.Parallel()
-	url := postgres.Database(t)
-	s := open(t, url)
-	rows := history(8, 40)
-	m := newModel()
-	m.add(rows...)
-	writeAll(t, s, rows)
-	if err := s.MigrateDown(t.Context(), 9); err != nil {
-		t.Fatal(err)
-	}
+	s, url, m := withoutDays(t, history(8, 40))
 	if err := store.MigrateTo(t.Context(), s, 11); err != nil {
 		t.Fatal(err)
 	}
@@ -651,17 +643,23 @@ func connect(t *testing.T, url string) *pgx.Conn {
 	return conn
 }
 
-func TestMigrationCutsTheDaysOfWhatIsThere(t *testing.T) {
-	t.Parallel()
-	url := postgres.Database(t)
-	s := open(t, url)
-	rows := history(3, 40)
-	m := newModel()
+// withoutDays is a database with rows, taken down to version 9, which had no days yet.
+func withoutDays(t *testing.T, rows []modelRow) (s *store.Store, url string, m *model) {
+	t.Helper()
+	url = postgres.Database(t)
+	s = open(t, url)
+	m = newModel()
 	m.add(rows...)
 	writeAll(t, s, rows)
 	if err := s.MigrateDown(t.Context(), 9); err != nil {
 		t.Fatal(err)
 	}
+	return s, url, m
+}
+
+func TestMigrationCutsTheDaysOfWhatIsThere(t *testing.T) {
+	t.Parallel()
+	s, url, m := withoutDays(t, history(3, 40))
 	if err := s.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -343,7 +343,7 @@ func (c *imageContainer) confined(t *testing.T) {
 		t.Errorf("the root is not mounted read-only:\n%s", mounts)
 	}
 	// Not even root can write there.
-	if err := os.WriteFile(proc+"/root/written", nil, 0o600); !errors.Is(err, syscall.EROFS) {
+	if err := os.WriteFile(filepath.Join(proc, "root", "written"), nil, 0o600); !errors.Is(err, syscall.EROFS) {
 		t.Errorf("writing to its root: %v, want %v", err, syscall.EROFS)
 	}
 	for _, shell := range []string{"/bin/sh", "/bin/bash", "/busybox/sh"} {
